@@ -1,0 +1,207 @@
+"""Every setting: default, help, environment variable; and the secret that never shows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import traitlets
+from traitlets.config import Configurable
+
+from gprochat_magic.errors import ConfigError
+
+PREFIX = "GPROCHAT_"
+
+T = TypeVar("T")
+
+
+class Secret:
+    """A key that shows as `Secret(****)` however it is printed, formatted, copied or pickled."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str = "") -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """The key itself, for the one call that signs."""
+        return self.__value
+
+    def __bool__(self) -> bool:
+        return bool(self.__value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__value
+
+    def __hash__(self) -> int:
+        return hash(self.__value)
+
+    def __repr__(self) -> str:
+        return "Secret(****)" if self.__value else "Secret()"
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[()]]:
+        # A pickle is a file: it carries the fact that there was a key, never the key.
+        return Secret, ()
+
+
+class FromEnvironment(traitlets.TraitType[Any, Any]):
+    """A trait whose default is the variable `GPROCHAT_` + its name in capitals, where it is set."""
+
+    def default(self, obj: Any = None) -> Any:
+        """The variable's value, else the trait's own default. Raises `ConfigError` if it is unfit."""
+        variable = PREFIX + str(self.name).upper()
+        raw = os.environ.get(variable, "")
+        if not raw or obj is None:
+            return super().default(obj)
+        try:
+            return self._validate(obj, self.from_string(raw))
+        except (ValueError, traitlets.TraitError):
+            shown = "its value" if isinstance(self, SecretKey) else repr(raw)
+            raise ConfigError(
+                f"{variable}: {shown} does not fit: {self.info()} is needed",
+                hint=f"Correct or unset {variable}.",
+            ) from None
+
+
+class Text(FromEnvironment, traitlets.Unicode[str, str]):
+    """A setting that is text."""
+
+
+class Whole(FromEnvironment, traitlets.Int[int, int]):
+    """A setting that is a whole number."""
+
+
+class Seconds(FromEnvironment, traitlets.Float[float, float]):
+    """A setting that is a number."""
+
+
+class Choice(FromEnvironment, traitlets.Enum):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
+    """A setting that is one of a few words."""
+
+
+class Address(Text):
+    """A setting that is an http or https address, or empty."""
+
+    info_text = "an address like http://host:port/path"
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """The address. Raises `TraitError` for what no client could post to."""
+        text = super().validate(obj, value)
+        if text and not is_address(text):
+            # The value may hold a password, so it is not repeated.
+            raise traitlets.TraitError(f"{self.name} must be {self.info_text}")
+        return text
+
+
+class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
+    """A setting that is kept as a `Secret`, so that listing the settings never shows it."""
+
+    info_text = "text"
+    default_value = Secret()
+
+    def validate(self, obj: Any, value: Any) -> Secret:
+        """The value as a `Secret`. Raises `TraitError` without repeating the value."""
+        if isinstance(value, str):
+            return Secret(value)
+        if isinstance(value, Secret):
+            return value
+        raise traitlets.TraitError("secret_key must be text")
+
+    def from_string(self, s: str) -> Secret:
+        """A `Secret` from the command line or the environment."""
+        return Secret(s)
+
+
+def is_address(text: str) -> bool:
+    """Whether text is an absolute http or https URL with a host and a sound port."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and sound
+
+
+def host_of(address: str) -> str:
+    """The host and port of an address, for people: a URL may hold more than may be shown."""
+    return urlsplit(address).netloc.rpartition("@")[2]
+
+
+class Settings(Configurable):
+    """What can be set: in code, with %config GPROChatMagics, or by GPROCHAT_ variables."""
+
+    @classmethod
+    def class_own_settings(cls) -> dict[str, Any]:
+        """The traits that are ours, by name."""
+        return {
+            name: trait
+            for name, trait in cls.class_traits(config=True).items()
+            if name in vars(Settings)
+        }
+
+    api_endpoint = Address("", help="Where prompts go. Empty: the embedded gateway.").tag(
+        config=True
+    )
+    secret_key = SecretKey(
+        help="The key that signs requests to api_endpoint; never shown. "
+        "Set GPROCHAT_SECRET_KEY rather than typing it."
+    ).tag(config=True)
+    model = Text("gemini-1.5-pro", help="The model that is asked.").tag(config=True)
+    backend = Choice(
+        ["demo"], default_value="demo", help="Who answers behind the embedded gateway."
+    ).tag(config=True)
+    proxy = Text("", help="An http proxy for a configured endpoint.").tag(config=True)
+    wire = Choice(
+        ["", "flat", "turns"],
+        default_value="",
+        help="How turns are sent: turns (roles kept) or flat (one prompt). "
+        "Empty: turns with the embedded gateway, flat with a configured endpoint.",
+    ).tag(config=True)
+    system = Text("", help="Instructions sent before every prompt.").tag(config=True)
+    turns = Whole(20, min=0, help="How many earlier turns a prompt carries.").tag(config=True)
+    token_budget = Whole(
+        32_000, min=1, help="About how many tokens earlier turns and prompt may hold together."
+    ).tag(config=True)
+    timeout = Seconds(1800.0, min=0.001, help="Seconds for a whole reply.").tag(config=True)
+    connect_timeout = Seconds(5.0, min=0.001, help="Seconds for one connection.").tag(config=True)
+    first_byte_timeout = Seconds(120.0, min=0.001, help="Seconds until a reply begins.").tag(
+        config=True
+    )
+    idle_timeout = Seconds(60.0, min=0.001, help="Seconds that a reply may be silent.").tag(
+        config=True
+    )
+    retries = Whole(2, min=0, help="How often a request that got no answer is repeated.").tag(
+        config=True
+    )
+    refresh_rate = Seconds(
+        10.0, min=0.1, max=20.0, help="Updates of a growing reply a second, at most."
+    ).tag(config=True)
+
+
+_in_force: list[Settings] = []
+
+
+def current() -> Settings:
+    """The settings in force: the loaded extension's, else those of the environment."""
+    return _in_force[-1] if _in_force else Settings()
+
+
+def put_in_force(settings: Settings) -> None:
+    """Make these the settings of this process; `withdraw` ends it."""
+    _in_force.append(settings)
+
+
+def withdraw(settings: Settings) -> None:
+    """Undo `put_in_force`."""
+    if settings in _in_force:
+        _in_force.remove(settings)

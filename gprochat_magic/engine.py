@@ -1,0 +1,162 @@
+"""The background loop and its thread: start, stream and cancel work from any thread.
+
+Invariants: one daemon thread for each process that uses it; nothing of the host's own loop is
+patched or needed; every stream ends exactly once; a call made on the engine's own thread that
+would wait for itself raises instead of hanging.
+"""
+
+from __future__ import annotations
+
+import _asyncio
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar, cast
+
+from gprochat_magic.stream import Source, Stream
+
+T = TypeVar("T")
+
+STOP_SECONDS = 2.0
+"""How long a stop waits for streams to close; past it the daemon thread is left behind."""
+
+
+class Closable(Protocol):
+    """What the engine can keep: something with an asynchronous `aclose`."""
+
+    async def aclose(self) -> None:
+        """Release what is held."""
+
+
+K = TypeVar("K", bound=Closable)
+
+
+class Engine:
+    """One asyncio loop on one daemon thread, started at first use and again after a fork."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._kept: dict[str, Closable] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether this process has a live engine thread."""
+        return self._pid == os.getpid() and self._thread is not None and self._thread.is_alive()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the engine; the future's `cancel` cancels it there."""
+        return asyncio.run_coroutine_threadsafe(work, self._ready())
+
+    def stream(self, source: Source[T]) -> Stream[T]:
+        """Make an asynchronous generator on the engine and hand out what it yields."""
+        return Stream(source, self)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine, waited for in this thread; Ctrl-C cancels it.
+
+        Raises `RuntimeError` on the engine's own thread, where it would wait for itself.
+        """
+
+        async def once(emit: object) -> AsyncGenerator[T]:
+            yield await work
+
+        if self.inside():
+            work.close()
+            raise RuntimeError("the engine's own thread cannot wait for the engine")
+        return next(item for items in self.stream(once).batches() for item in items)
+
+    async def elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine run on the engine, awaited on whichever loop is running."""
+        return await (work if self.inside() else asyncio.wrap_future(self.submit(work)))
+
+    def keep(self, key: str, make: Callable[[], K]) -> K:
+        """A thing that lives as long as this loop, made at first use. Call it on the engine."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(K, self._kept[key])
+
+    def inside(self) -> bool:
+        """Whether the caller is on the engine's own thread."""
+        return self._thread is threading.current_thread()
+
+    def stop(self) -> None:
+        """End every stream, release what is kept, and end the thread. The next use starts anew."""
+        if not self.running or self.inside():
+            return
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            # The loop may have stopped by itself since; then there is nothing to end.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(loop.stop)
+            thread.join(STOP_SECONDS)
+
+    def _ready(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():
+            # A fork copies the loop but not its thread. Closing the copy would disturb the
+            # parent's selector, so it is only forgotten.
+            self._forget()
+        with self._lock:
+            if self._loop is None or not self.running:
+                self._start()
+            return cast(asyncio.AbstractEventLoop, self._loop)
+
+    def _start(self) -> None:
+        self._kept = {}
+        # Not new_event_loop(): a policy of the host, such as uvloop's, is none of our business.
+        loop = asyncio.SelectorEventLoop()
+        loop.set_task_factory(_c_task)
+        thread = threading.Thread(
+            target=_serve, args=(loop, self._kept), name="gprochat-engine", daemon=True
+        )
+        # Debuggers leave such threads alone, so a breakpoint in a cell does not stop a stream.
+        thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
+        thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+        self._loop, self._thread = loop, thread
+        thread.start()
+
+
+def _c_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+    # nest_asyncio replaces asyncio.Task by the Python version for the whole process, under which
+    # timeouts fail on newer Pythons. The loop of the engine keeps the C one.
+    return _asyncio.Task(work, loop=loop, **options)
+
+
+def _serve(loop: asyncio.AbstractEventLoop, kept: dict[str, Closable]) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        loop.run_until_complete(_wind_up(kept))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _wind_up(kept: dict[str, Closable]) -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_SECONDS / 2)
+    closing: list[Awaitable[None]] = [thing.aclose() for thing in kept.values()]
+    await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), STOP_SECONDS / 2)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+_shared = Engine()
+atexit.register(_shared.stop)
+
+
+def shared() -> Engine:
+    """The engine of this process."""
+    return _shared

@@ -1,0 +1,186 @@
+"""One request: the guard, the backend, the stream; and a broken connection when a reply fails.
+
+A reply's end is proven by its framing, so a reply that broke off never gets its last chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from gprochat_magic import wire
+from gprochat_magic.gateway.backends import Backend, BackendError
+from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
+from gprochat_magic.messages import well_formed
+
+FAILURES = 100
+"""How many reasons of broken replies are kept."""
+_PIECE = 64 * 1024
+_HEADERS = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Accel-Buffering": "no",
+    "Server": "gprochat-magic",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class App:
+    """The handler of every request. `failures` gives the reason of a broken reply by request id."""
+
+    def __init__(self, guard: Guard, backend: Backend, *, body_timeout: float = 15.0) -> None:
+        self._guard = guard
+        self._backend = backend
+        self._body_timeout = body_timeout
+        self._running: set[asyncio.Task[object]] = set()
+        self.failures: OrderedDict[str, str] = OrderedDict()
+        self.owner: object = None
+        """Kept alive with the app, which the loop holds for as long as it listens."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request, whatever it is."""
+        task = asyncio.current_task()
+        assert task is not None  # a server calls its handler in a task
+        self._running.add(task)
+        try:
+            admitted = await self._admit(request)
+            return await self._answer(request, admitted)
+        except Refused as refused:
+            return _Refusal(refused)
+        finally:
+            self._running.discard(task)
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Cancel every reply, and wait `grace` seconds at most for their backends to let go."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=grace)
+
+    async def _admit(self, request: web.BaseRequest) -> Admitted:
+        head = request.version
+        self._guard.check_head(
+            request.method,
+            request.raw_path,
+            version=(head.major, head.minor),
+            headers=request.headers,
+        )
+        return await self._guard.admit(await self._body(request), request.headers)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                async for data in request.content.iter_any():
+                    body += data
+                    if len(body) > wire.MAX_BODY:
+                        raise Refused(413, too_large())
+        except TimeoutError:
+            raise Refused(408, "the body did not arrive in time") from None
+        except web.RequestPayloadError:
+            raise Refused(400, "the body is not what its headers announce") from None
+        return bytes(body)
+
+    async def _answer(self, request: web.BaseRequest, admitted: Admitted) -> web.StreamResponse:
+        request_id = _request_id(request.headers)
+        response: web.StreamResponse | None = None
+        try:
+            async with _closing(self._backend.reply(admitted.messages, admitted.options)) as pieces:
+                async for piece in pieces:
+                    # The status waits for the first text: a backend may still say no.
+                    if piece and response is None:
+                        response = await _begin(request, request_id)
+                    if response is not None:
+                        await _write(response, piece)
+        # A backend is foreign code: whatever it raises ends this reply and nothing else.
+        except Exception as error:  # noqa: BLE001
+            if response is None:
+                return _apology(error, request_id)
+            return self._break_off(request, response, error=error, request_id=request_id)
+        return response or await _begin(request, request_id)
+
+    def _break_off(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        *,
+        error: Exception,
+        request_id: str,
+    ) -> web.StreamResponse:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            return response  # the reader left, which breaks nothing
+        self.failures[request_id] = _reason(error)
+        if len(self.failures) > FAILURES:
+            self.failures.popitem(last=False)
+        # What was written still goes out; no last chunk can follow on a closing connection.
+        transport.close()
+        return response
+
+
+@asynccontextmanager
+async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[str]]:
+    try:
+        yield pieces
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+
+
+async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamResponse:
+    response = web.StreamResponse(headers={**_HEADERS, wire.REQUEST_ID_HEADER: request_id})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    return response
+
+
+async def _write(response: web.StreamResponse, piece: str) -> None:
+    data = well_formed(piece).encode()
+    for start in range(0, len(data), _PIECE):
+        # In slices, so that a reader who stops reading also stops the writing.
+        await response.write(data[start : start + _PIECE])
+
+
+def _apology(error: Exception, request_id: str) -> web.Response:
+    status, headers = 500, {**_HEADERS, wire.REQUEST_ID_HEADER: request_id}
+    if isinstance(error, BackendError):
+        status = error.status if 400 <= error.status <= 599 else 502
+        if error.retry_after is not None:
+            headers["Retry-After"] = f"{error.retry_after:g}"
+    return web.Response(status=status, body=_reason(error).encode(), headers=headers)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, BackendError):
+        return well_formed(error.message)
+    # The text of a foreign exception may hold an upstream's key or the prompt.
+    return f"the backend failed with {type(error).__name__}"
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    given = headers.get(wire.REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+class _Refusal(web.Response):
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(status=refused.status, body=refused.text.encode(), headers=_HEADERS)
+        self._dated = refused.dated
+        if refused.status == 405:
+            self.headers["Allow"] = "POST"
+        self.force_close()
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        if not self._dated:
+            # aiohttp dates every answer; on a 401 a date means "your clock is off", nothing else.
+            self.headers.pop("Date", None)

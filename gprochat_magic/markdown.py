@@ -1,0 +1,196 @@
+"""Untrusted Markdown to safe HTML, whole or growing, and to text that is safe to print.
+
+A reply is a stranger's text. Raw HTML in it is shown as text, nothing is fetched, links name their
+host, code is shown exactly as sent, and only formulas are left to MathJax. Live HTML is smaller
+than final HTML: without colours, and without the classes that let MathJax work.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from gprochat_magic.terminal import PlainStream, plain
+
+if TYPE_CHECKING:
+    from gprochat_magic.markup import Markup
+
+__all__ = ["STYLE", "Growing", "PlainStream", "document", "fences", "plain", "render"]
+
+_log = logging.getLogger(__name__)
+
+_UNWANTED = re.compile("\r\n?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_LONGEST = 2_000_000
+_SMALL = 8_192
+_PATIENCE = 16
+
+# Each fallback reads well (4:1 or more) on white and on JupyterLab's dark grey: outside Jupyter
+# nobody sets the variables, and a saved cell does not know which ground it will be shown on.
+_COLOURS = {
+    "k,ow": ("keyword", "#18882b"),
+    "s": ("string", "#b36119"),
+    "c": ("comment", "#767676"),
+    "m": ("number", "#18882b"),
+    "nb": ("builtin", "#10828c"),
+    "nf,nc": ("def", "#2573e0"),
+    "nd": ("meta", "#a64dd3"),
+    "nt": ("tag", "#18882b"),
+    "na": ("attribute", "#2573e0"),
+    "gd": ("error", "#e12d2d"),
+    "gi": ("string", "#18882b"),
+    "gh": ("header", "#2573e0"),
+}
+
+
+def _style() -> str:
+    rules = [
+        f"{','.join(f'.gprochat .{name}' for name in names.split(','))}"
+        f"{{color:var(--jp-mirror-editor-{variable}-color,{fallback})}}"
+        for names, (variable, fallback) in _COLOURS.items()
+    ]
+    rules += [f".gprochat .gp-{side[0]}{{text-align:{side}}}" for side in ("left", "right")]
+    rules.append(".gprochat .gp-m{text-align:center}")
+    rules.append(".gprochat .gp-u{outline:1px dotted}")
+    return "".join(rules)
+
+
+STYLE = _style()
+"""The rules for the classes that `render` uses, each within `.gprochat`."""
+
+
+def render(text: str, *, highlight: bool = True) -> str:
+    """A whole reply as a safe HTML fragment; `highlight` colours fenced code. Never raises."""
+    return _html(text, live=False, colours=highlight)
+
+
+def document(text: str, *, note: str = "", live: bool = False, body: str | None = None) -> str:
+    """What a cell shows: the fragment in its wrapper, and `note` as one small line below it.
+
+    `body` is a fragment from `render` or `Growing`; without it `text` is rendered. A `live`
+    document has no style, and MathJax has no work in it; in a final one it has the formulas.
+    """
+    if body is None:
+        body = _html(text, live=live, colours=not live)
+    small = escape(" ".join(_clean(note).split()), quote=False)
+    footer = f'<p class="gprochat-note" dir="auto"><small>{small}</small></p>' if small else ""
+    style = "" if live else f"<style>{STYLE}</style>"
+    return f'<div class="gprochat mathjax_ignore tex2jax_ignore">{body}{footer}{style}</div>'
+
+
+def fences(text: str) -> list[tuple[str, str]]:
+    """Language (may be empty) and exact source of each fenced block, nested ones too, in order."""
+    return _markup().fences(text)
+
+
+class Growing:
+    """A reply that grows: each update costs about as much as its new text.
+
+    All but the last blocks are `frozen`; `tail` is rendered again. A fragment may differ from the
+    final one in a link whose definition comes later, and while one block is longer than 8 kB it
+    lags by up to a sixteenth of it. So end with `render(text)`.
+    """
+
+    def __init__(self) -> None:
+        self.frozen = ""
+        self.tail = ""
+        self._source = ""
+        self._taken = 0
+        self._rendered = 0
+        self._references: dict[str, Any] = {}
+
+    def update(self, text: str) -> str:
+        """The fragment for `text`, which is all the text so far. Never raises.
+
+        A text shorter than the one before starts afresh.
+        """
+        # A carriage return may be half of a line's end.
+        end = len(text) - text.endswith("\r")
+        if end < self._taken:
+            self.__init__()  # type: ignore[misc]
+        self._source += _clean(text[self._taken : end])
+        self._taken = end
+        if self._is_due():
+            self._render()
+        return self.frozen + self.tail
+
+    def _is_due(self) -> bool:
+        # Rendering a long block again for each word would cost the square of its length.
+        fresh = len(self._source) - self._rendered
+        return fresh > 0 and (self._rendered < _SMALL or fresh * _PATIENCE >= self._rendered)
+
+    def _render(self) -> None:
+        try:
+            self._advance(_markup())
+        except Exception:  # noqa: BLE001 - as in `_html`
+            _log.warning("a growing reply is shown as plain text", exc_info=True)
+            self.tail = _preformatted(self._source)
+        self._rendered = len(self._source)
+
+    def _advance(self, markup: Markup) -> None:
+        tokens, environment = markup.parse(self._source, self._references)
+        starts = [i for i, token in enumerate(tokens) if token.map and not token.level]
+        lines = self._source.split("\n")
+        cut = _boundary([(tokens[i].map or [0])[0] for i in starts], lines)
+        split = starts[cut] if cut else 0
+        tail = markup.show(tokens[split:], environment, live=True, colours=False)
+        if cut:
+            line = (tokens[split].map or [0])[0]
+            self.frozen += markup.show(tokens[:split], environment, live=True, colours=False)
+            self._keep_references(environment["references"], before=line)
+            self._source = "\n".join(lines[line:])
+        self.tail = tail
+
+    def _keep_references(self, found: dict[str, Any], *, before: int) -> None:
+        # A definition further down may be half typed, and the first one of a label counts.
+        for label, reference in found.items():
+            if reference["map"][1] <= before:
+                self._references.setdefault(label, reference)
+
+
+def _boundary(starts: list[int], lines: list[str]) -> int:
+    """The first block that must stay open: the last but one, or one before; 0 freezes none."""
+    # Only a blank line ends all that could still change what is above it, such as an open formula.
+    for block in range(len(starts) - 2, 0, -1):
+        if not lines[starts[block] - 1].strip():
+            return block
+    return 0
+
+
+def _html(text: str, *, live: bool, colours: bool) -> str:
+    source = _clean(text)
+    if len(source) > _LONGEST:
+        return _preformatted(source)
+    try:
+        markup = _markup()
+        tokens, environment = markup.parse(source, {})
+        return markup.show(tokens, environment, live=live, colours=colours)
+    except Exception:  # noqa: BLE001 - what the parser cannot take must still be readable
+        _log.warning("a reply is shown as plain text", exc_info=True)
+        return _preformatted(source)
+
+
+def _preformatted(source: str) -> str:
+    return f'<pre dir="ltr">\n{escape(source, quote=False)}</pre>\n'
+
+
+def _clean(text: str) -> str:
+    """Line ends as newlines, NUL and lone surrogates as U+FFFD, other controls but tab removed."""
+    return _UNWANTED.sub(_replacement, text)
+
+
+def _replacement(found: re.Match[str]) -> str:
+    character = found[0][0]
+    if character == "\r":
+        return "\n"
+    return "\ufffd" if character == "\0" or character >= "\ud800" else ""
+
+
+@functools.cache
+def _markup() -> Markup:
+    # Imported at first use: %load_ext must stay light, and reply imports this room.
+    from gprochat_magic.markup import Markup
+
+    return Markup()

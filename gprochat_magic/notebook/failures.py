@@ -1,0 +1,25 @@
+"""`Err[N]`: the traceback of cell N, remembered as it fails; its display is not touched."""
+
+from __future__ import annotations
+
+import traceback
+from collections import OrderedDict
+from typing import Any
+
+KEPT = 100
+"""How many tracebacks are remembered; the oldest go first."""
+
+
+class Failures(OrderedDict[int, str]):
+    """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked."""
+
+    def note(self, result: Any) -> None:
+        """Called after each cell with IPython's result object."""
+        error = result.error_before_exec or result.error_in_exec
+        count = result.execution_count
+        if error is None or count is None:
+            return
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        self[count] = "".join(lines)
+        while len(self) > KEPT:
+            self.popitem(last=False)

@@ -1,0 +1,211 @@
+"""Flags and the shape of a line: one table feeds the parser, the help and completion.
+
+Flags end at the first word that is none; the rest of the line is the prompt, as typed: it is never
+split with shell rules, so an apostrophe is no error. `--` says that a prompt follows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag: its spellings, what it does, and its value: none where `metavar` is empty."""
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    type: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = field(default=())
+
+    @property
+    def dest(self) -> str:
+        """The attribute of the parsed options that holds it."""
+        return self.names[-1].lstrip("-").replace("-", "_")
+
+    @property
+    def spelling(self) -> str:
+        """How the help writes it."""
+        return ", ".join(self.names) + (f" {self.metavar}" if self.metavar else "")
+
+
+def _count(text: str) -> int:
+    if text == "all":
+        return -1
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number or all is needed, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
+    return seconds
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of a variable")
+    return text
+
+
+FLAGS = (
+    Flag(("-m", "--model"), "the model to ask", "MODEL"),
+    Flag(("-s", "--system"), "instructions for the model, in quotes", "SYSTEM"),
+    Flag(
+        ("-f", "--format"),
+        "how the reply is shown (default markdown)",
+        "FORMAT",
+        choices=("markdown", "text"),
+    ),
+    Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", _name),
+    Flag(("-q", "--quiet"), "show nothing"),
+    Flag(("-n", "--turns"), "how many earlier turns go along", "TURNS|all", _count),
+    Flag(("--no-history",), "send no earlier turn and keep nothing", excludes=("turns",)),
+    Flag(("--raw",), "leave braces alone"),
+    Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
+    Flag(("--timeout",), "seconds for the whole reply", "SECONDS", _seconds),
+    Flag(("--proxy",), "an http proxy for a configured endpoint", "URL"),
+)
+_BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A subcommand's name, its argument as help writes it, the pattern that fits it, its help."""
+
+    name: str
+    argument: str
+    pattern: str
+    help: str
+
+    @property
+    def usage(self) -> str:
+        """The line to type."""
+        return f"%gprochat {self.name} {self.argument}".strip()
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was typed: a subcommand with its argument, or options and a prompt."""
+
+    command: str
+    text: str
+    options: argparse.Namespace
+
+
+def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
+    """Read what follows the magic. Raises `UsageError` in one line, and then nothing is sent."""
+    if cell is None and (command := _command(line.strip(), commands)):
+        return command
+    arguments, text = _flags(line)
+    options = _parser().parse_args(arguments)
+    for flag in FLAGS:
+        for other in flag.excludes:
+            if given(options, flag.dest) and given(options, other):
+                raise UsageError(f"{flag.names[-1]} and --{other} contradict each other")
+    prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
+    return Line("", prompt, options)
+
+
+def given(options: argparse.Namespace, name: str) -> bool:
+    """Whether a flag was typed."""
+    return getattr(options, name) not in (None, False)
+
+
+def _command(line: str, commands: Collection[Shape]) -> Line | None:
+    first, _, rest = line.partition(" ")
+    for shape in commands:
+        if first == shape.name and re.fullmatch(shape.pattern, rest.strip()):
+            return Line(first, rest.strip(), _parser().parse_args([]))
+    names = [shape.name for shape in commands if shape.name]
+    if first and not rest and first not in names:
+        # One word so close to a subcommand is a slip, not a question to a model.
+        for near in difflib.get_close_matches(first, names, 1, cutoff=0.75):
+            raise UsageError(
+                f"no subcommand {first!r}; did you mean %gprochat {near}? (-- {first} asks)"
+            )
+    return None
+
+
+_WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTALL)
+
+
+def _flags(line: str) -> tuple[list[str], str]:
+    """The flags at the start of a line as arguments, and the text behind them as typed."""
+    arguments: list[str] = []
+    while (word := _WORD.match(line)) and word[1].startswith("-"):
+        name, equals, value = word[1].partition("=")
+        if name == "--":
+            return arguments, line[word.end() :].strip()
+        if not re.match(r"--?[^\W\d]", name):
+            break  # a dash, a number or an arrow begins a prompt
+        flag = _BY_NAME.get(name)
+        if flag is None:
+            raise UsageError(_unknown(name))
+        line = line[word.end() :]
+        if flag.metavar and not equals:
+            word = _WORD.match(line)
+            if word is None:
+                raise UsageError(f"{name} needs a value: {flag.spelling}")
+            value, line = _unquoted(word[1]), line[word.end() :]
+        elif equals and not flag.metavar:
+            raise UsageError(f"{name} takes no value")
+        arguments.append(f"{flag.names[-1]}={value}" if flag.metavar else flag.names[-1])
+    return arguments, line.strip()
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "\"'" and len(word) > 1 else word
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _BY_NAME, 1)
+    hint = f"did you mean {near[0]}?" if near else "%gprochat help lists the flags."
+    return f"no flag {name}; {hint} (Put -- before a prompt that begins so.)"
+
+
+@functools.cache
+def _parser() -> MagicArgumentParser:
+    parser = MagicArgumentParser("%gprochat", add_help=False)  # type: ignore[no-untyped-call]
+    for flag in FLAGS:
+        if flag.metavar:
+            parser.add_argument(
+                *flag.names, dest=flag.dest, type=flag.type, choices=flag.choices or None
+            )
+        else:
+            parser.add_argument(*flag.names, dest=flag.dest, action="store_true")
+    return parser
+
+
+def overview(commands: Collection[Shape]) -> str:
+    """The whole help: every form, flag and subcommand."""
+    flags = "\n".join(f"  {flag.spelling:<28}{_described(flag)}" for flag in FLAGS)
+    rows = "\n".join(f"  {shape.usage:<34}{shape.help}" for shape in commands)
+    return (
+        "%%gprochat [flags]         the cell is the prompt\n"
+        "%gprochat [flags] TEXT     one line is the prompt\n"
+        "reply = %gprochat TEXT     keep the reply\n\n"
+        f"Flags come first; -- ends them:\n{flags}\n\nSubcommands:\n{rows}\n\n"
+        '{name}, {obj.attr}, {df["a"]}, {In[3]}, {x:.2f} are replaced where they resolve;\n'
+        "any other braces are sent as typed. {{name}} is a literal {name}."
+    )
+
+
+def _described(flag: Flag) -> str:
+    return flag.help + (f": {'|'.join(flag.choices)}" if flag.choices else "")

@@ -1,0 +1,142 @@
+"""%gprochat and %%gprochat: parse, call Chat, choose a display."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from typing import TYPE_CHECKING, Any
+
+from executing import Source
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from traitlets import TraitError
+
+from gprochat_magic.config import Settings
+from gprochat_magic.errors import ConfigError
+from gprochat_magic.notebook import commands, grammar
+from gprochat_magic.notebook.failures import Failures
+from gprochat_magic.notebook.prompt import Filled, fill
+
+if TYPE_CHECKING:
+    from gprochat_magic.chat import Chat
+    from gprochat_magic.reply import Reply
+
+
+@magics_class
+class GPROChatMagics(Settings, Magics):
+    """Settings and magics in one, so that %config GPROChatMagics shows what is in force."""
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell=shell)
+        self.failures = Failures()
+
+    @no_var_expand
+    @line_cell_magic
+    def gprochat(self, line: str, cell: str | None = None) -> Reply | None:
+        """Ask a language model. The reply streams in below."""
+        typed = grammar.parse(line, cell, commands.SHAPES)
+        if typed.command or (cell is None and not line.strip()):
+            commands.run(self, typed.command, typed.text)
+            return None
+        return self._handed_over(self._asked(typed.text, typed.options))
+
+    gprochat.__doc__ = f"Ask a language model.\n\n{grammar.overview(commands.SHAPES)}"
+
+    def chat(self) -> Chat:
+        """The conversation that prompts go to."""
+        from gprochat_magic.chat import Chat  # brings aiohttp, which loading must not
+
+        return Chat()
+
+    def _asked(self, text: str, options: argparse.Namespace) -> Reply:
+        if not text.strip():
+            raise UsageError(
+                "there is no prompt; write it behind the magic or in the cell below it"
+            )
+        filled = (
+            Filled(text) if options.raw else fill(text, self._namespace(), strict=options.strict)
+        )
+        # The chat brings aiohttp; loading the extension must not.
+        from gprochat_magic.chat import Options
+        from gprochat_magic.notebook.cell import display_for
+
+        chat = self.chat()
+        run = chat.start(
+            filled.text,
+            Options(
+                model=options.model,
+                system=options.system,
+                turns=options.turns,
+                history=not options.no_history,
+                timeout=options.timeout,
+                proxy=options.proxy,
+            ),
+        )
+        as_text = options.format == "text"
+        display = display_for(
+            self.shell, quiet=options.quiet, as_text=as_text, rate=self.refresh_rate
+        )
+        try:
+            for events in chat.batches(run):
+                display.take(events)
+        finally:
+            # Also when it broke off: what had arrived stays, and the error says the rest.
+            reply = run.reply()
+            display.finish(reply, footer(reply, filled))
+        if options.output:
+            self.shell.user_ns[options.output] = reply
+        return reply
+
+    def _namespace(self) -> dict[str, Any]:
+        return {**self.shell.user_ns, "Err": self.failures}
+
+    def _handed_over(self, reply: Reply) -> Reply | None:
+        """The reply as the value of the call; for a call that is a statement, as `_` and `Out[n]`.
+
+        Returned from a statement it would be displayed a second time.
+        """
+        if not is_statement(sys._getframe(1)):
+            return reply
+        hook: Any = self.shell.displayhook
+        hook.update_user_ns(reply)
+        hook.fill_exec_result(reply)
+        return None
+
+
+def is_statement(frame: Any) -> bool:
+    """Whether the user's code that led to this frame drops the value of the call."""
+    while frame is not None and not _is_users(frame):
+        frame = frame.f_back
+    if frame is None:
+        return False
+    node = Source.executing(frame).node
+    return isinstance(getattr(node, "parent", None), ast.Expr)
+
+
+def _is_users(frame: Any) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return not name.startswith(("gprochat_magic.", "IPython.", "decorator"))
+
+
+def footer(reply: Reply, filled: Filled) -> str:
+    """Who answered, how long it took, what was put in, and what is not as it should be."""
+    facts = [reply.model, reply.backend, f"{reply.elapsed:.1f} s"]
+    if reply.text:
+        facts.append(f"~{reply.usage.received} tokens")
+    if reply.stopped:
+        facts.insert(0, "stopped" if reply.text else "no reply")
+    if filled.used:
+        facts.append("with " + ", ".join(dict.fromkeys(filled.used)))
+    return " · ".join(filter(None, [*facts, *reply.notes]))
+
+
+def make(shell: InteractiveShell) -> GPROChatMagics:
+    """The magics for a shell. Raises `ConfigError` for a configured setting that does not fit."""
+    try:
+        return GPROChatMagics(shell)
+    except TraitError as error:
+        raise ConfigError(f"a setting does not fit: {error}") from None

@@ -1,0 +1,104 @@
+"""Interpolation: which braces of a prompt name something of the user's, and what goes in there.
+
+Only a name with attribute and item access is looked up; nothing is called or computed. One pass:
+what a value contains is never looked at again. Everything else stays as typed, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.error import UsageError
+
+MOST = 200_000
+"""Characters that one value may add; more is cut, and said."""
+
+_NAME = r"[^\W\d]\w*"
+_KEY = r"-?\d+|\"[^\"\\\n]*\"|'[^'\\\n]*'"
+_FORMAT = r"(?:!(?P<convert>[rsa]))?(?::(?P<spec>[^{}\n]*))?"
+_EXPRESSION = rf"(?P<name>{_NAME})(?P<path>(?:\.{_NAME}|\[(?:{_KEY})\])*){_FORMAT}"
+_FIELD = re.compile(rf"(?P<escape>\{{(?=\{{[^{{}}\n]*\}}\}}))?\{{{_EXPRESSION}\}}(?(escape)\}})")
+_CONVERT: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
+_STEP = re.compile(rf"\.(?P<attribute>{_NAME})|\[(?P<key>{_KEY})\]")
+
+
+@dataclass
+class Filled:
+    """A prompt with its values in: which expressions were put in, and which did not resolve."""
+
+    text: str = ""
+    used: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+class _Unresolved(LookupError):
+    """Nothing of the user's has that name, attribute or item."""
+
+
+def fill(text: str, namespace: Mapping[str, Any], *, strict: bool = False) -> Filled:
+    """Replace what resolves in the namespace.
+
+    Raises `UsageError` where a value exists and cannot be shown, and, if `strict`, where anything
+    that looks like a name does not resolve.
+    """
+    filled = Filled()
+
+    def replaced(match: re.Match[str]) -> str:
+        try:
+            return _value(match, namespace, filled)
+        except _Unresolved:
+            filled.missing.append(match[0].strip("{}"))
+            return match[0]
+
+    filled.text = _FIELD.sub(replaced, text)
+    if strict and filled.missing:
+        raise UsageError(f"nothing is called {', '.join(filled.missing)}; nothing was sent")
+    return filled
+
+
+def _value(match: re.Match[str], namespace: Mapping[str, Any], filled: Filled) -> str:
+    expression = match["name"] + match["path"]
+    found = _look_up(match["name"], match["path"], namespace)
+    if match["escape"]:
+        return match[0][1:-1]
+    shown = _formatted(found, match["convert"], match["spec"] or "", expression)
+    if len(shown) > MOST:
+        filled.used.append(f"{expression} (cut at {MOST:,} of {len(shown):,} characters)")
+        return shown[:MOST]
+    filled.used.append(expression)
+    return shown
+
+
+def _look_up(name: str, path: str, namespace: Mapping[str, Any]) -> Any:
+    if name not in namespace:
+        raise _Unresolved(name)
+    found = namespace[name]
+    for step in _STEP.finditer(path):
+        try:
+            found = (
+                getattr(found, step["attribute"]) if step["attribute"] else found[_key(step["key"])]
+            )
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise _Unresolved(name) from None
+        except Exception as error:  # noqa: BLE001  # a property may raise anything at all
+            raise UsageError(f"{{{name}{path}}} cannot be read: {type(error).__name__}") from None
+    return found
+
+
+def _key(text: str) -> int | str:
+    return text[1:-1] if text[0] in "\"'" else int(text)
+
+
+def _formatted(found: Any, convert: str | None, spec: str, expression: str) -> str:
+    try:
+        if convert:
+            found = _CONVERT[convert](found)
+        return format(found, spec)
+    except Exception as error:  # noqa: BLE001  # a value's own __format__ or __repr__ may raise anything
+        if spec and isinstance(error, (ValueError, TypeError)):
+            # {key: value} of a JSON object or a dict is no format, so it is text.
+            raise _Unresolved(expression) from None
+        raise UsageError(f"{{{expression}}} cannot be shown: {type(error).__name__}") from None

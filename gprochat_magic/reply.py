@@ -1,0 +1,107 @@
+"""What came back: text that also knows its code blocks, its JSON and how it came about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from gprochat_magic import markdown
+from gprochat_magic.conversation import State, estimate_tokens
+
+
+class Block(NamedTuple):
+    """A fenced block: the language that its fence names (may be empty) and its exact source."""
+
+    language: str
+    source: str
+
+
+class Usage(NamedTuple):
+    """Estimated tokens (a quarter of the UTF-8 bytes) of what was sent and what came back."""
+
+    sent: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """A reply. It behaves as its text in `str()`, `len()`, `in` and f-strings.
+
+    `turn` is the turn's number in its conversation, from 1; `elapsed` is in seconds; `stopped` says
+    that the text is not whole: the user stopped it or it broke off.
+    """
+
+    text: str
+    model: str = ""
+    backend: str = ""
+    turn: int = 0
+    state: State = "complete"
+    elapsed: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the text broke off before its end."""
+        return self.state in ("interrupted", "failed")
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The fenced code blocks, in order."""
+        return [Block(*block) for block in markdown.fences(self.text)]
+
+    @property
+    def code(self) -> str:
+        """The sources of all fenced blocks, joined by an empty line."""
+        return "\n\n".join(block.source.rstrip("\n") for block in self.blocks)
+
+    def json(self) -> Any:
+        """The first JSON value in the text: the whole of it, a fenced block, or inside prose.
+
+        Raises `ValueError` if there is none.
+        """
+        for candidate in (self.text, *(block.source for block in self.blocks)):
+            try:
+                return json.loads(candidate)
+            except ValueError:
+                continue
+        decoder = json.JSONDecoder()
+        for start, character in enumerate(self.text):
+            if character in "{[":
+                try:
+                    return decoder.raw_decode(self.text, start)[0]
+                except ValueError:
+                    continue
+        raise ValueError("there is no JSON in this reply")
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __contains__(self, part: str) -> bool:
+        return part in self.text
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Reply):
+            return self.text == other.text
+        return self.text == other if isinstance(other, str) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": markdown.document(self.text), "text/plain": markdown.plain(self.text)}
+
+
+def usage(sent: str, received: str) -> Usage:
+    """The estimate for a prompt and its reply."""
+    return Usage(estimate_tokens(sent), estimate_tokens(received))

@@ -1,0 +1,282 @@
+"""The signed protocol as pure functions: sign, build, parse, verify, decode.
+
+Client and gateway meet here and nowhere else. Nothing here does I/O.
+Two signatures exist. The protocol's own, `sign`, covers time and prompt. The body signature,
+a header, covers method, path and every byte of the body; only under it do structured turns,
+a model and options count.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from gprochat_magic.errors import BadRequestError
+from gprochat_magic.messages import Message, Messages, format_prompt, text_of
+from gprochat_magic.version import __version__
+
+PATH = "/api/generate"
+SIGNATURE_HEADER = "x-gprochat-signature"
+REQUEST_ID_HEADER = "x-request-id"
+USER_AGENT = f"gprochat-magic/{__version__}"
+MAX_BODY = 4 * 1024 * 1024
+"""The largest request body, in bytes, that client and gateway accept."""
+MAX_REPLY = 8 * 1024 * 1024
+"""The largest reply, in bytes, that a client reads."""
+MAX_TIME = 10**14
+"""An upper bound on a timestamp in milliseconds; it keeps its digits few."""
+
+Wire = Literal["flat", "turns"]
+
+
+class MalformedRequest(ValueError):
+    """A request body that the protocol does not allow. The text may be shown to the sender."""
+
+
+def sign(timestamp: int, message: str, secret: str) -> str:
+    """The protocol's signature: hex SHA-256 of `{timestamp}:{message}:{secret}` in UTF-8."""
+    return hashlib.sha256(f"{timestamp}:{message}:{secret}".encode()).hexdigest()
+
+
+def sign_body(
+    timestamp: int, body: bytes, secret: str, *, method: str = "POST", path: str = PATH
+) -> str:
+    """The body signature, `v1=` and a hex HMAC-SHA256 over time, method, path and body hash."""
+    covered = "\n".join([str(timestamp), method, path, hashlib.sha256(body).hexdigest()])
+    return "v1=" + hmac.new(secret.encode(), covered.encode(), hashlib.sha256).hexdigest()
+
+
+def same(given: str, expected: str) -> bool:
+    """Whether two signatures are equal, in constant time, whatever characters were given."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A signed request, ready to be posted. `signatures` are those that it carries."""
+
+    body: bytes = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    timestamp: int
+    signatures: tuple[str, str] = field(repr=False)
+
+
+def build(
+    messages: Sequence[Message],
+    *,
+    secret: str,
+    timestamp: int,
+    wire: Wire = "flat",
+    model: str = "",
+    options: Mapping[str, Any] | None = None,
+    url: str = "https://gprochat.com",
+    path: str = PATH,
+    request_id: str = "",
+) -> Outgoing:
+    """Sign messages as of `timestamp` (ms). `flat` is the protocol itself; `turns` keeps roles.
+
+    Raises `BadRequestError` when the body would pass `MAX_BODY` or could not be read as JSON.
+    """
+    prompt = format_prompt(messages)
+    signature = sign(timestamp, prompt, secret)
+    content: dict[str, Any] = {
+        "messages": [{"role": "user", "parts": [{"text": prompt}]}],
+        "time": timestamp,
+        "pass": None,
+        "sign": signature,
+    }
+    if wire == "turns":
+        content["messages"] = [
+            {"role": _TO_WIRE[message["role"]], "parts": [{"text": text_of(message)}]}
+            for message in messages
+        ]
+        content |= {"model": model, "options": dict(options or {})}
+    body = _encoded(content)
+    body_signature = sign_body(timestamp, body, secret, path=path)
+    headers = {
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "origin": url,
+        "referer": f"{url}/",
+        "user-agent": USER_AGENT,
+        "content-type": "text/plain;charset=UTF-8",
+        SIGNATURE_HEADER: body_signature,
+    }
+    if request_id:
+        headers[REQUEST_ID_HEADER] = request_id
+    return Outgoing(body, headers, timestamp, (signature, body_signature))
+
+
+def _encoded(content: dict[str, Any]) -> bytes:
+    try:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        body = text.encode()
+    except (TypeError, ValueError, RecursionError):
+        raise BadRequestError("the model or its options hold what JSON cannot") from None
+    if len(body) > MAX_BODY:
+        size, most = len(body) / 2**20, MAX_BODY >> 20
+        raise BadRequestError(
+            f"the prompt is {size:.1f} MiB; a request holds at most {most} MiB",
+            hint="Send less text, or fewer earlier turns (-n).",
+        )
+    return body
+
+
+_TO_WIRE = {"user": "user", "assistant": "model", "system": "system"}
+_FROM_WIRE = {wire: role for role, wire in _TO_WIRE.items()}
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A parsed request. Until `verify` says yes, nothing in it is to be believed."""
+
+    timestamp: int
+    signature: str = field(repr=False)
+    turns: Messages = field(default_factory=list)
+    model: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        """The one prompt that the protocol's own signature covers."""
+        return format_prompt(self.turns)
+
+
+def parse(body: bytes) -> Incoming:
+    """Read a request body strictly. Raises `MalformedRequest` for whatever is not the protocol."""
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise MalformedRequest("the body is not JSON in UTF-8") from None
+    if not isinstance(content, dict):
+        raise MalformedRequest("the body is not an object")
+    timestamp, signature = content.get("time"), content.get("sign")
+    if type(timestamp) is not int or not 0 < timestamp < MAX_TIME:
+        raise MalformedRequest("time must be milliseconds since the epoch, a whole number")
+    messages = content.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise MalformedRequest("messages must be a list with at least one message")
+    model, options = content.get("model", ""), content.get("options", {})
+    if not isinstance(model, str) or not isinstance(options, dict):
+        raise MalformedRequest("model must be text and options an object")
+    turns = [_turn(message) for message in messages]
+    # A signature of the wrong type is as wrong as any other: the guard answers both alike.
+    return Incoming(
+        timestamp, signature if isinstance(signature, str) else "", turns, model, options
+    )
+
+
+def _turn(message: object) -> Message:
+    if not isinstance(message, dict) or message.get("role") not in _FROM_WIRE:
+        raise MalformedRequest("a message must have the role user, model or system")
+    parts = message.get("parts")
+    if not isinstance(parts, list) or not parts:
+        raise MalformedRequest("a message must have parts")
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise MalformedRequest("a part must have a text")
+    text = "".join(texts)  # type: ignore[arg-type]  # the line above leaves only str
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise MalformedRequest("the text holds half a character")
+    return {"role": _FROM_WIRE[message["role"]], "content": text}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+Trust = Literal["body", "prompt"]
+
+
+def verify(
+    incoming: Incoming, body: bytes, header: str | None, secrets: Sequence[str], *, path: str = PATH
+) -> Trust | None:
+    """What the sender has proven: the whole `body`, the flattened `prompt`, or nothing.
+
+    `header` is the body signature, if one came; one that is wrong is never forgiven.
+    Every secret is tried, whether or not an earlier one fits, so that time tells nothing.
+    """
+    if header is not None:
+        fits = [
+            same(header, sign_body(incoming.timestamp, body, secret, path=path))
+            for secret in secrets
+        ]
+        trust: Trust = "body"
+    else:
+        trust = "prompt"
+    prompt = incoming.prompt
+    signed = [
+        same(incoming.signature, sign(incoming.timestamp, prompt, secret)) for secret in secrets
+    ]
+    if header is None:
+        fits = signed
+    return trust if any(a and b for a, b in zip(fits, signed, strict=True)) else None
+
+
+class Clock:
+    """Milliseconds since the epoch, strictly rising, so that equal prompts are never replays.
+
+    `learn` shifts the clock of one server by what its `Date` showed.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._last: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def now(self, endpoint: str = "") -> int:
+        """The next timestamp for an endpoint, in ms."""
+        server = _origin(endpoint)
+        with self._lock:
+            present = int(self._now() * 1000) + self._offsets.get(server, 0)
+            self._last[server] = max(self._last.get(server, 0) + 1, present)
+            return self._last[server]
+
+    def learn(self, endpoint: str, server_time: float) -> None:
+        """Remember how far the endpoint's clock (seconds) is from ours."""
+        server = _origin(endpoint)
+        with self._lock:
+            self._offsets[server] = int((server_time - self._now()) * 1000)
+            # Timestamps must go back to follow a server that is behind us.
+            self._last.pop(server, None)
+
+    def wall(self) -> float:
+        """Our own clock, in seconds, without any offset."""
+        return self._now()
+
+
+def _origin(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class TextDecoder:
+    """Bytes to text however cut: UTF-8, a leading BOM dropped, NUL and bad bytes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_start = True
+        self._tail = b""  # a U+FFFD that was really sent may arrive in pieces
+        self.replaced = 0
+        """How many characters of the text so far stand for bytes that could not be shown."""
+
+    def feed(self, data: bytes, *, final: bool = False) -> str:
+        """The text that these bytes complete; `final` turns half a character into U+FFFD."""
+        text = self._utf8.decode(data, final)
+        if self._at_start and text:
+            self._at_start = False
+            text = text.removeprefix("\ufeff")
+        if "\ufffd" in text or "\0" in text:
+            text = text.replace("\0", "\ufffd")
+            self.replaced += text.count("\ufffd") - (self._tail + data).count(b"\xef\xbf\xbd")
+        self._tail = (self._tail + data)[-2:]
+        return text

@@ -1,0 +1,22 @@
+"""One kernel for the tests that leave it as they found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernels import Kernel, kernel
+
+
+@pytest.fixture(scope="module")
+def shared_kernel() -> Iterator[Kernel]:
+    with kernel() as started:
+        yield started
+
+
+@pytest.fixture
+def k(shared_kernel: Kernel) -> Kernel:
+    """A kernel with the extension loaded and an empty conversation."""
+    shared_kernel.run("%gprochat reset")
+    return shared_kernel
