@@ -81,7 +81,7 @@ def test_run_raises_what_the_work_raised(own: Engine) -> None:
     async def work() -> None:
         raise ValueError("mine")
 
-    with pytest.raises(ValueError, match="^mine$"):
+    with pytest.raises(ValueError, match="mine"):
         own.run(work())
 
 
@@ -199,8 +199,7 @@ def test_stop_ends_streams_and_the_thread(own: Engine) -> None:
 
 
 def test_a_stop_never_ends_the_hosts_loop(own: Engine) -> None:
-    """A task that awaits a stream fails with an ordinary error: a KeyboardInterrupt would end the
-    loop that runs it, and a kernel with it."""
+    """A task that awaits a stream fails with an ordinary error, not a KeyboardInterrupt."""
 
     async def source(emit: object) -> AsyncGenerator[int]:
         yield 1
@@ -319,7 +318,7 @@ def test_an_awaiting_reader_is_told_of_a_dead_thread(own: Engine) -> None:
 
 
 def test_a_foreign_patch_of_asyncio_does_not_reach_the_engine(own: Engine) -> None:
-    """F70: tasks stay C tasks, so that timeouts work, whatever nest_asyncio makes of asyncio.Task."""
+    """Its tasks stay C tasks, so that timeouts work, whatever becomes of asyncio.Task."""
 
     async def kind() -> bool:
         return isinstance(asyncio.current_task(), _asyncio.Task)
@@ -437,18 +436,7 @@ def test_F71_a_child_forked_while_a_reply_streams() -> None:
     assert done.stdout.split() == ["0", "complete", "True"]
 
 
-@pytest.mark.parametrize(
-    "reading",
-    [
-        "for _ in Chat().batches(Chat().start('go on')): print('text', flush=True)",
-        "asyncio.run(main())",
-        "held = GPROChat.create_completion('', [{'role': 'user', 'content': 'go on'}])\n"
-        "        print('text', next(held), flush=True)",
-        "threading.Thread(target=reading, daemon=True).start(); began.wait()\n"
-        "        print('text', flush=True)",
-    ],
-    ids=["blocked", "awaiting", "held", "thread"],
-)
+@pytest.mark.parametrize("reading", ["blocked", "awaiting", "held", "in_a_thread"])
 def test_F77_the_interpreter_ends_while_a_reply_streams(far: Served, reading: str) -> None:
     """SIGTERM's SystemExit, or falling off the end: gone in 2 s, nothing said, the server told."""
     far.backend.pieces, far.backend.pause, far.backend.closed = ["text "] * 2000, 0.01, 0
@@ -458,16 +446,30 @@ def test_F77_the_interpreter_ends_while_a_reply_streams(far: Served, reading: st
         from gprochat_magic.errors import GPROChatError
         signal.signal(signal.SIGTERM, lambda *a: sys.exit(0))
         began = threading.Event()
-        async def main():
-            async for _ in Chat().stream("go on"):
+        messages = [{{"role": "user", "content": "go on"}}]
+        def blocked():
+            for _ in Chat().batches(Chat().start("go on")):
                 print("text", flush=True)
-        def reading():
-            try:
-                for _ in GPROChat.create_completion("", [{{"role": "user", "content": "go on"}}]):
-                    began.set()
-            except GPROChatError:
-                pass
-        {reading}
+        def awaiting():
+            async def main():
+                async for _ in Chat().stream("go on"):
+                    print("text", flush=True)
+            asyncio.run(main())
+        def held():
+            global generator
+            generator = GPROChat.create_completion("", messages)
+            print(next(generator), flush=True)
+        def in_a_thread():
+            def read():
+                try:
+                    for _ in GPROChat.create_completion("", messages):
+                        began.set()
+                except GPROChatError:
+                    pass
+            threading.Thread(target=read, daemon=True).start()
+            began.wait()
+            print("text", flush=True)
+        {reading}()
         """
     lines = [line[8:] for line in script.strip("\n").splitlines()]
     process = subprocess.Popen(
@@ -479,7 +481,7 @@ def test_F77_the_interpreter_ends_while_a_reply_streams(far: Served, reading: st
     assert process.stdout is not None
     assert process.stdout.readline().startswith("text")
     began = time.monotonic()
-    if not reading.startswith(("held", "threading")):
+    if reading in ("blocked", "awaiting"):
         process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
 

@@ -121,9 +121,7 @@ def test_every_room_is_on_a_floor() -> None:
     assert on_disk == set().union(*FLOORS)
 
 
-@pytest.mark.parametrize(
-    ("module", "wanted"), [edge for edge in EDGES if edge[1].startswith(DOOR)]
-)
+@pytest.mark.parametrize(("module", "wanted"), [edge for edge in EDGES if edge[1].startswith(DOOR)])
 def test_imports_point_downward(module: str, wanted: str) -> None:
     """No room knows one above it, or beside it on its floor."""
     here, there = room(module), room(wanted)
