@@ -146,9 +146,11 @@ def pages(browser: Browser, server: Server) -> Iterator[OpenPage]:
     """
     opened: list[Page] = []
 
-    def open_one(path: str, *, app: App = "lab", scale: float = 1) -> Page:
+    def open_one(
+        path: str, *, app: App = "lab", size: tuple[int, int] = (1280, 900), scale: float = 1
+    ) -> Page:
         context = browser.new_context(
-            viewport={"width": 1280, "height": 900}, device_scale_factor=scale
+            viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
         )
         opened.append(Page(context.new_page(), server, app))
         return opened[-1].open(path)

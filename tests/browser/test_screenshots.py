@@ -15,7 +15,14 @@ pytestmark = pytest.mark.browser
 
 IMAGES = Path(__file__).parents[2] / "notebooks" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-CELLS = ["%load_ext gprochat_magic", "%%gprochat\nHow do I square every number of a list?"]
+CELLS = ["%load_ext gprochat_magic", "%%gprochat\nWhat can you show me?"]
+SIZE = (1024, 900)
+SURROUNDINGS: list[tuple[str, dict[str, str]]] = [
+    ("application:toggle-left-area", {}),
+    ("application:toggle-side-tabbar", {"side": "left"}),
+    ("application:toggle-side-tabbar", {"side": "right"}),
+    ("statusbar:toggle", {}),
+]
 LARGEST = 300_000
 
 
@@ -23,11 +30,13 @@ LARGEST = 300_000
 @pytest.mark.parametrize("ground", THEMES)
 def test_the_first_prompt_in_a_picture(open_page: OpenPage, server: Server, ground: str) -> None:
     """A streamed reply in JupyterLab, on this ground, in a file that a README can bear."""
-    page = open_page(server.write("first_prompt", CELLS, kernel="python3"), scale=2)
+    page = open_page(server.write("first_prompt", CELLS, kernel="python3"), scale=2, size=SIZE)
     page.command("apputils:change-theme", theme=THEMES[ground])
-    page.command("application:toggle-left-area")
+    for command, arguments in SURROUNDINGS:
+        page.command(command, **arguments)
     page.run_all()
     expect(page.reply(1).locator("mjx-container")).to_have_count(2)
+    page.save()
     page.page.evaluate("jupyterapp.shell.currentWidget.content.node.scrollTop = 0")
     page.settle()
     file = IMAGES / f"first_prompt_{ground}.png"
