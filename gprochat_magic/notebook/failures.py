@@ -19,7 +19,12 @@ class Failures(OrderedDict[int, str]):
         count = result.execution_count
         if error is None or count is None:
             return
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        self[count] = "".join(lines)
+        trace = error.__traceback__
+        # The first frames are IPython's own: they say nothing of the cell.
+        while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(
+            "IPython."
+        ):
+            trace = trace.tb_next
+        self[count] = "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
         while len(self) > KEPT:
             self.popitem(last=False)
