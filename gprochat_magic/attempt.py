@@ -5,9 +5,10 @@ aiohttp's errors end here: their texts hold headers and whole URLs, so they beco
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -25,7 +26,7 @@ class Way:
     """How a request leaves: seconds for a connection, the proxy, the authorities to be trusted."""
 
     connect: float = 5.0
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     ssl_context: ssl.SSLContext | None = None
 
 
@@ -60,7 +61,7 @@ async def _post(
     try:
         return await session.post(
             target.endpoint,
-            data=outgoing.body,
+            data=_in_pieces(outgoing.body),
             headers=outgoing.headers,
             proxy=way.proxy or None,
             ssl=way.ssl_context or True,
@@ -75,6 +76,11 @@ async def _post(
         if failure.kind == "disconnected" and trace.get("reused"):
             failure.kind = "stale"
         raise failure from None
+
+
+def _in_pieces(body: bytes) -> bytes | io.BytesIO:
+    # aiohttp writes bytes in one go, which would hold up the loop; it warns above a megabyte.
+    return io.BytesIO(body) if len(body) > 2**20 else body
 
 
 async def _judge(

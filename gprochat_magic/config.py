@@ -58,7 +58,7 @@ class FromEnvironment(traitlets.TraitType[Any, Any]):
     """A trait whose default is the variable `GPROCHAT_` + its name in capitals, where it is set."""
 
     def default(self, obj: Any = None) -> Any:
-        """The variable's value, else the trait's own default. Raises `ConfigError` if it is unfit."""
+        """The variable's value, else the trait's own. Raises `ConfigError` if it does not fit."""
         variable = PREFIX + str(self.name).upper()
         raw = os.environ.get(variable, "")
         if not raw or obj is None:
@@ -140,6 +140,11 @@ def host_of(address: str) -> str:
 class Settings(Configurable):
     """What can be set: in code, with %config GPROChatMagics, or by GPROCHAT_ variables."""
 
+    kernel = ""
+    """The id of the kernel that these settings are in force in; it outlives a restart."""
+    notebook = ""
+    """The path of the notebook that the kernel was started for, as a label."""
+
     @classmethod
     def class_own_settings(cls) -> dict[str, Any]:
         """The traits that are ours, by name."""
@@ -166,6 +171,11 @@ class Settings(Configurable):
         default_value="",
         help="How turns are sent: turns (roles kept) or flat (one prompt). "
         "Empty: turns with the embedded gateway, flat with a configured endpoint.",
+    ).tag(config=True)
+    store = Text(
+        "",
+        help="The file that keeps conversations; :memory: for none. "
+        "Empty: history.sqlite in the user's data folder.",
     ).tag(config=True)
     system = Text("", help="Instructions sent before every prompt.").tag(config=True)
     turns = Whole(20, min=0, help="How many earlier turns a prompt carries.").tag(config=True)

@@ -7,6 +7,7 @@ can (bidi controls, zero-width characters) is shown as its code point, `U+202E`,
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from html import escape
 from itertools import groupby
@@ -55,15 +56,26 @@ _LANGUAGES: Final = frozenset(
     haskell matlab
     """.split()  # noqa: SIM905 - sixty quoted words read worse
 )
-_LONGEST = 40_000
+# Lexers take time that grows with the square of a hostile source (20 s for 40 kB of one character),
+# mostly on long lines and always token by token.
+_LONGEST = 20_000
+_LONG_LINE = re.compile(r"[^\n]{2000}")
 _Part = tuple[str | None, str]
 
 
-def colour(source: str, language: str) -> str:
-    """`source` as HTML text with spans; without them if the language is unknown or it is long."""
-    if language.lower() not in _LANGUAGES or len(source) > _LONGEST:
+def colour(source: str, language: str, *, until: float) -> str:
+    """`source` as HTML text with spans; `until`, on the monotonic clock, is when patience ends.
+
+    There are no spans if the language is unknown, or if the source is long or takes too long.
+    """
+    language = language.lower()
+    if language not in _LANGUAGES or len(source) > _LONGEST or _LONG_LINE.search(source):
         return exact(source)
-    parts = list(_parts(source, language.lower()))
+    parts: list[_Part] = []
+    for part in _parts(source, language):
+        if time.monotonic() > until:
+            return exact(source)
+        parts.append(part)
     # A lexer that loses a character would show code that is not what was sent.
     if "".join(text for _, text in parts) != source:
         return exact(source)

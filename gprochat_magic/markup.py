@@ -7,6 +7,7 @@ from a fixed set. `markdown` imports this room at first use, because the librari
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -28,6 +29,8 @@ _Tokens = Sequence[Token]
 # Levels of nesting; a list takes two. What is deeper is shown as it was written. It is also what
 # unclosed brackets cost: time grows with this number.
 _DEEPEST = 24
+# Seconds for all the colours of a reply; an ordinary one takes a hundredth of this.
+_PATIENCE = 1.0
 _AUTO: Final = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "th", "td")
 _ALIGNED: Final = {"left": "gp-l", "center": "gp-m", "right": "gp-r"}
 _PLAIN: Final = """
@@ -81,6 +84,7 @@ class Markup:
     ) -> str:
         """Safe HTML for some top-level blocks."""
         options = {**environment, "live": live, "colours": colours, "linked": False}
+        options["until"] = time.monotonic() + _PATIENCE
         return _CLEANER.clean(self._whole.renderer.render(tokens, self._whole.options, options))
 
     def fences(self, text: str) -> list[tuple[str, str]]:
@@ -159,7 +163,7 @@ class _Renderer(RendererHTML):
         token = tokens[idx]
         colours = env["colours"] and not env["live"]
         source = (
-            highlight.colour(token.content, _language(token))
+            highlight.colour(token.content, _language(token), until=env["until"])
             if colours
             else highlight.exact(token.content)
         )

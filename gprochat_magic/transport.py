@@ -130,7 +130,8 @@ class Exchange:
         error.attempts, error.request_id, error.partial = self.attempts, self.request_id, self.text
         # `from None` only hides what came before; tools that look behind it would find headers.
         error.__cause__ = error.__context__ = None
-        return error
+        # Some tracebacks print local variables, and in the frames below those are requests.
+        return error.with_traceback(None)
 
     async def _open(self) -> Body:
         """The body of the first attempt that gets a byte of one."""
@@ -174,21 +175,17 @@ class Exchange:
             error.kind = "renew"
 
     def _signed(self) -> wire.Outgoing:
-        try:
-            return wire.build(
-                self.ask.messages,
-                secret=self.target.secret.reveal(),
-                timestamp=self._clock.now(self.target.endpoint),
-                wire=self.ask.wire,
-                model=self.ask.model,
-                options=self.ask.options,
-                url=self.target.url,
-                path=yarl.URL(self.target.endpoint).raw_path,
-                request_id=self.request_id,
-            )
-        except GPROChatError as error:
-            # The frame below has the key in a local variable, and some tracebacks print those.
-            raise error.with_traceback(None) from None
+        return wire.build(
+            self.ask.messages,
+            secret=self.target.secret.reveal(),
+            timestamp=self._clock.now(self.target.endpoint),
+            wire=self.ask.wire,
+            model=self.ask.model,
+            options=self.ask.options,
+            url=self.target.url,
+            path=yarl.URL(self.target.endpoint).raw_path,
+            request_id=self.request_id,
+        )
 
     def _learn(self, server_time: float) -> None:
         self._clock.learn(self.target.endpoint, server_time)

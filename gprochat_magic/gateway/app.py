@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from gprochat_magic import wire
 from gprochat_magic.gateway.backends import Backend, BackendError
@@ -86,7 +87,7 @@ class App:
                         raise Refused(413, too_large())
         except TimeoutError:
             raise Refused(408, "the body did not arrive in time") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, HttpProcessingError):
             raise Refused(400, "the body is not what its headers announce") from None
         return bytes(body)
 
@@ -106,7 +107,7 @@ class App:
             if response is None:
                 return _apology(error, request_id)
             return self._break_off(request, response, error=error, request_id=request_id)
-        return response or await _begin(request, request_id)
+        return await _begin(request, request_id) if response is None else response
 
     def _break_off(
         self,

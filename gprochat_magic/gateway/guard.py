@@ -27,6 +27,7 @@ SKEW = 300.0
 """Seconds that a request's time may be off."""
 SECRET_LENGTH = 32
 NONCES = 100_000
+MAX_HEADERS = 100
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
@@ -182,6 +183,8 @@ class Guard:
 
 
 def _check_framing(headers: MultiMapping[str]) -> None:
+    if len(headers) > MAX_HEADERS:
+        raise Refused(400, "too many headers")
     codings = headers.getall("Transfer-Encoding", [])
     lengths = headers.getall("Content-Length", [])
     if len(codings) + len(lengths) > 1 or not {"chunked"}.issuperset(codings):

@@ -145,9 +145,6 @@ class Gateway:
                 transport.abort()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._listener.wait_closed(), timeout=1.0)
-        # The tasks of cancelled connections end in the turns of the loop that follow.
-        for _ in range(3):
-            await asyncio.sleep(0)
         self._leave()
 
     def __repr__(self) -> str:

@@ -29,8 +29,11 @@ def unload(shell: InteractiveShell) -> None:
     magics = _loaded.pop(shell, None)
     if magics is None:
         return
+    from gprochat_magic import conversations  # brings SQLite, which loading must not
+
     config.withdraw(magics)
     engine.shared().stop()
+    conversations.close()
     shell.events.unregister("post_run_cell", magics.failures.note)
     shell.input_transformer_manager.token_transformers.remove(Question)
     shell.configurables.remove(magics)  # type: ignore[arg-type]  # IPython's hint is too narrow

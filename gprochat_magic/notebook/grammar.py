@@ -75,8 +75,14 @@ FLAGS = (
     ),
     Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", _name),
     Flag(("-q", "--quiet"), "show nothing"),
+    Flag(("-c", "--conversation"), "send it there instead; it must exist", "NAME"),
+    Flag(("--new",), "begin a conversation first, called as -c says"),
     Flag(("-n", "--turns"), "how many earlier turns go along", "TURNS|all", _count),
-    Flag(("--no-history",), "send no earlier turn and keep nothing", excludes=("turns",)),
+    Flag(
+        ("--no-history",),
+        "send no earlier turn and keep nothing",
+        excludes=("turns", "new", "conversation"),
+    ),
     Flag(("--raw",), "leave braces alone"),
     Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
     Flag(("--timeout",), "seconds for the whole reply", "SECONDS", _seconds),
@@ -100,6 +106,10 @@ class Shape:
         return f"%gprochat {self.name} {self.argument}".strip()
 
 
+Row = tuple[Shape, Callable[[Any, str], Any]]
+"""A subcommand and what it does: given the magics and its argument, it says text or sends."""
+
+
 @dataclass(frozen=True)
 class Line:
     """What was typed: a subcommand with its argument, or options and a prompt."""
@@ -113,14 +123,20 @@ def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
     """Read what follows the magic. Raises `UsageError` in one line, and then nothing is sent."""
     if cell is None and (command := _command(line.strip(), commands)):
         return command
+    options, text = flags_of(line)
+    prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
+    return Line("", prompt, options)
+
+
+def flags_of(line: str) -> tuple[argparse.Namespace, str]:
+    """The options at the start of a line and the text behind them. Raises `UsageError`."""
     arguments, text = _flags(line)
     options = _parser().parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
             if given(options, flag.dest) and given(options, other):
                 raise UsageError(f"{flag.names[-1]} and --{other} contradict each other")
-    prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
-    return Line("", prompt, options)
+    return options, text
 
 
 def given(options: argparse.Namespace, name: str) -> bool:
