@@ -134,7 +134,7 @@ class Conversation:
         return self.back(len(self._turns))
 
     def made_by(self, cell: str) -> Turn | None:
-        """The turn in view that a cell made, if it made one; the latest, should there be several."""
+        """The turn in view that a cell made, if any; the latest, should there be several."""
         return next(
             (turn for turn in self._back_from(self.head) if cell and turn.cell == cell), None
         )

@@ -106,7 +106,7 @@ class Conversations:
             return self._current
 
     def new(self, name: str = "") -> Line:
-        """Begin a conversation and make it the current one. Raises `ConfigError` for a taken name."""
+        """Begin a conversation and use it. Raises `ConfigError` if the name is taken."""
         with self._opening:
             if name:
                 self._refuse_taken(name)

@@ -1,8 +1,8 @@
-"""One send: waits for its place, asks, yields what comes, leaves a settled turn that is kept.
+"""One send: waits for its place, asks, yields what comes, and leaves a settled, kept turn.
 
 Invariants: sends on one conversation run one after another, in the order they were made; a turn is
-kept from the moment its prompt is sent; it leaves `pending` exactly once; what replaced another turn
-and then failed gives its place back.
+kept from the moment its prompt is sent; it leaves `pending` exactly once; what took another turn's
+place and then failed gives it back.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.input_transformer_manager.token_transformers.append(Question)
     shell.events.register("post_run_cell", magics.failures.note)
+    shell.Completer.custom_matchers.append(magics.completion.match)
     config.put_in_force(magics)
 
 
@@ -36,6 +37,7 @@ def unload(shell: InteractiveShell) -> None:
     conversations.close()
     shell.events.unregister("post_run_cell", magics.failures.note)
     shell.input_transformer_manager.token_transformers.remove(Question)
+    shell.Completer.custom_matchers.remove(magics.completion.match)
     shell.configurables.remove(magics)  # type: ignore[arg-type]  # IPython's hint is too narrow
     manager = shell.magics_manager
     manager.registry.pop(type(magics).__name__, None)

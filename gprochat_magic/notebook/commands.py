@@ -133,7 +133,12 @@ def _table(rows: dict[str, str]) -> str:
 _OWN: tuple[grammar.Row, ...] = (
     (Shape("", "", "", "what is in force: model, backend, conversation, settings"), _status),
     (Shape("doctor", "", "", "what is installed and running, and whether it works"), _doctor),
-    (Shape("help", "[SUBCOMMAND]", r"\w*", "this text, or one subcommand's"), _help),
+    (
+        Shape(
+            "help", "[SUBCOMMAND]", r"\w*", "this text, or one subcommand's", completes="subcommand"
+        ),
+        _help,
+    ),
 )
 _ROWS = {shape.name: (shape, action) for shape, action in (*_OWN, *threads.ROWS)}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

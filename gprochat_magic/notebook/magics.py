@@ -16,6 +16,7 @@ from traitlets import TraitError
 from gprochat_magic.config import Settings
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import commands, grammar, identity
+from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, fill
 
@@ -35,6 +36,7 @@ class GPROChatMagics(Settings, Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
+        self.completion = Completion(self, commands.SHAPES)
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
         self._cells = identity.CellCounter()
@@ -84,7 +86,7 @@ class GPROChatMagics(Settings, Magics):
         return self.send(filled, options)
 
     def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
-        """Send a prompt and show the reply as it grows; `again` is a turn to put this one beside."""
+        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
         from gprochat_magic.notebook.cell import display_for
         from gprochat_magic.sending import Options
 

@@ -36,7 +36,8 @@ def _use(magics: GPROChatMagics, name: str) -> str:
     conversation = (home.use(name) if name else home.current).conversation
     if at:
         _show(conversation, place)
-    return f"{name or conversation.name}: {len(conversation.line())} turns in view; prompts go there now."
+    count = len(conversation.line())
+    return f"{name or conversation.name}: {count} turns in view; prompts go there now."
 
 
 def _show(conversation: Conversation, place: str) -> None:
@@ -160,8 +161,9 @@ def _import(magics: GPROChatMagics, name: str) -> str:
         raise ConfigError(f"{path} cannot be read: {what}", hint="Check the name.") from None
     home = magics.conversations()
     conversation = transcript.read(text, path.suffix, home.free_name(path.stem))
-    line = home.adopt(conversation)
-    return f"{line.conversation.name}: {len(conversation)} turns; %gprochat use {conversation.name} goes there."
+    home.adopt(conversation)
+    name = conversation.name
+    return f"{name}: {len(conversation)} turns read; %gprochat use {name} goes there."
 
 
 def _reset(magics: GPROChatMagics, argument: str) -> str:
@@ -216,15 +218,25 @@ ROWS: tuple[Row, ...] = (
             rf"({_WORD})?(:\d+\.\d+)?",
             "talk in that conversation, or in this notebook's last one; :2.1 brings back the first "
             "alternative of turn 2",
+            completes="conversation",
         ),
         _use,
     ),
     (Shape("list", "", "", "the conversations that are kept"), _list),
     (
-        Shape("rename", "OLD NEW", rf"{_WORD}\s+{_WORD}", "give a conversation another name"),
+        Shape(
+            "rename",
+            "OLD NEW",
+            rf"{_WORD}\s+{_WORD}",
+            "give a conversation another name",
+            completes="conversation",
+        ),
         _rename,
     ),
-    (Shape("delete", "NAME", _WORD, "remove a conversation for good"), _delete),
+    (
+        Shape("delete", "NAME", _WORD, "remove a conversation for good", completes="conversation"),
+        _delete,
+    ),
     (Shape("fork", "[NAME]", rf"({_WORD})?", "go on in a copy of what is in view"), _fork),
     (Shape("history", "[N]", r"\d*", "the turns in view, or the last N"), _history),
     (Shape("search", "TEXT", r".+", "find turns by their words, in every conversation"), _search),
