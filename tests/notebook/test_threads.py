@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import nbformat
@@ -67,7 +68,7 @@ def test_a_conversation_is_found_after_a_restart(tmp_path: Path) -> None:
 def _wait_for_text(path: Path) -> None:
     """Wait until a turn that is still running has some of its reply on disk."""
     for _ in range(600):
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             found = connection.execute(
                 "SELECT 1 FROM turn WHERE state = 'pending' AND reply != ''"
             ).fetchone()
