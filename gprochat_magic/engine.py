@@ -11,6 +11,7 @@ import _asyncio
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -45,16 +46,32 @@ class Engine:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._kept: dict[str, Closable] = {}
+        self._here = threading.local()
+        """What only the engine's thread sees: `kept`, the things that live as long as its loop."""
 
     @property
     def running(self) -> bool:
         """Whether this process has a live engine thread."""
         return self._pid == os.getpid() and self._thread is not None and self._thread.is_alive()
 
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The engine's thread, while there is one."""
+        return self._thread
+
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run a coroutine on the engine; the future's `cancel` cancels it there."""
-        return asyncio.run_coroutine_threadsafe(work, self._ready())
+        if self._pid != os.getpid():
+            # A fork copies the loop but not its thread. Closing the copy would disturb the
+            # parent's selector, so it is only forgotten.
+            self._forget()
+        with self._lock:
+            if self._loop is None or not self.running:
+                self._start()
+            # Under the lock: a stop in between would leave the work on a closed loop.
+            return asyncio.run_coroutine_threadsafe(
+                work, cast(asyncio.AbstractEventLoop, self._loop)
+            )
 
     def stream(self, source: Source[T]) -> Stream[T]:
         """Make an asynchronous generator on the engine and hand out what it yields."""
@@ -72,7 +89,7 @@ class Engine:
         if self.inside():
             work.close()
             raise RuntimeError("the engine's own thread cannot wait for the engine")
-        return next(item for items in self.stream(once).batches() for item in items)
+        return next(iter(self.stream(once)))
 
     async def elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine run on the engine, awaited on whichever loop is running."""
@@ -80,13 +97,14 @@ class Engine:
 
     def keep(self, key: str, make: Callable[[], K]) -> K:
         """A thing that lives as long as this loop, made at first use. Call it on the engine."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return cast(K, self._kept[key])
+        kept: dict[str, Closable] = self._here.kept
+        if key not in kept:
+            kept[key] = make()
+        return cast(K, kept[key])
 
     def inside(self) -> bool:
         """Whether the caller is on the engine's own thread."""
-        return self._thread is threading.current_thread()
+        return hasattr(self._here, "kept")
 
     def stop(self) -> None:
         """End every stream, release what is kept, and end the thread. The next use starts anew."""
@@ -97,33 +115,38 @@ class Engine:
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             # The loop may have stopped by itself since; then there is nothing to end.
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(loop.stop)
             thread.join(STOP_SECONDS)
 
-    def _ready(self) -> asyncio.AbstractEventLoop:
-        if self._pid != os.getpid():
-            # A fork copies the loop but not its thread. Closing the copy would disturb the
-            # parent's selector, so it is only forgotten.
-            self._forget()
-        with self._lock:
-            if self._loop is None or not self.running:
-                self._start()
-            return cast(asyncio.AbstractEventLoop, self._loop)
-
     def _start(self) -> None:
-        self._kept = {}
         # Not new_event_loop(): a policy of the host, such as uvloop's, is none of our business.
         loop = asyncio.SelectorEventLoop()
         loop.set_task_factory(_c_task)
         thread = threading.Thread(
-            target=_serve, args=(loop, self._kept), name="gprochat-engine", daemon=True
+            target=self._serve, args=(loop,), name="gprochat-engine", daemon=True
         )
         # Debuggers leave such threads alone, so a breakpoint in a cell does not stop a stream.
         thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
         thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
         self._loop, self._thread = loop, thread
         thread.start()
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        kept: dict[str, Closable] = {}
+        self._here.kept = kept
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            # Also where a SystemExit ended it: those who wait must hear of it, and work that comes
+            # from now on needs another loop.
+            with self._lock:
+                if self._loop is loop:
+                    self._loop = self._thread = None
+            loop.run_until_complete(_wind_up(kept))
+            asyncio.set_event_loop(None)
+            loop.close()
 
 
 def _c_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
@@ -132,25 +155,18 @@ def _c_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
     return _asyncio.Task(work, loop=loop, **options)
 
 
-def _serve(loop: asyncio.AbstractEventLoop, kept: dict[str, Closable]) -> None:
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        loop.run_until_complete(_wind_up(kept))
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
 async def _wind_up(kept: dict[str, Closable]) -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=STOP_SECONDS / 2)
-    closing: list[Awaitable[None]] = [thing.aclose() for thing in kept.values()]
-    await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), STOP_SECONDS / 2)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    # What does not close in time goes with the loop.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS / 2):
+            closing: list[Awaitable[None]] = [thing.aclose() for thing in kept.values()]
+            await asyncio.gather(*closing, return_exceptions=True)
+            await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 _shared = Engine()

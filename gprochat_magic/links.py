@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 
+# A user name, an escape or a backslash before the path makes readers and browsers see other hosts.
 _WEB = re.compile(
     r"https?://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9.])?)(?P<port>:\d{1,5})?"
     r"(?:[/?#][!-~]*)?",
     re.IGNORECASE | re.ASCII,
 )
 _MAIL = re.compile(r"mailto:(?P<address>[!-~]+@[!-~]+)", re.IGNORECASE | re.ASCII)
-# Browsers read a backslash as a slash and drop quotes and brackets in their own ways.
-_AMBIGUOUS = re.compile(r"[\\<>\"`{}|^]")
 
 
 def target(url: str) -> str | None:
@@ -23,8 +22,6 @@ def target(url: str) -> str | None:
 
     `url` is percent-encoded and its host is punycode already.
     """
-    if _AMBIGUOUS.search(url):
-        return None
     if web := _WEB.fullmatch(url):
         return f"{web['host']}{web['port'] or ''}".lower()
     if mail := _MAIL.fullmatch(url):

@@ -31,10 +31,11 @@ _Tokens = Sequence[Token]
 _DEEPEST = 24
 # Seconds for all the colours of a reply; an ordinary one takes a hundredth of this.
 _PATIENCE = 1.0
-_AUTO: Final = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "th", "td")
+# A list or a table has one direction for its bullets or columns; its items have none of their own.
+_AUTO: Final = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table")
 _ALIGNED: Final = {"left": "gp-l", "center": "gp-m", "right": "gp-r"}
 _PLAIN: Final = """
-    a bdi blockquote br code div em hr ol pre s span strong table tbody thead tr ul
+    a bdi blockquote br code div em hr li pre s span strong tbody td th thead tr
 """.split()  # noqa: SIM905 - as words they are easier to compare
 
 
@@ -50,10 +51,8 @@ _CLEANER = nh3.Cleaner(
     attributes={"a": {"href"}, "ol": {"start"}},
     tag_attribute_values={
         **{tag: {"dir": {"auto"}} for tag in _AUTO},
-        "a": {"dir": {"auto"}, "target": {"_blank"}},
+        "a": {"target": {"_blank"}},
         "pre": {"dir": {"ltr"}},
-        "bdi": {"dir": {"ltr"}},
-        "div": {"dir": {"ltr"}},
     },
     allowed_classes={
         "span": {*highlight.CLASSES.values(), highlight.INVISIBLE, *formulas.CLASSES},
@@ -143,7 +142,7 @@ class _Renderer(RendererHTML):
 
     def renderAttrs(self, token: Token) -> str:  # type: ignore[override]  # noqa: N802 - the library's name
         if token.tag == "ol" and "start" in token.attrs:
-            return f' start="{int(token.attrs["start"])}"'
+            return f' dir="auto" start="{int(token.attrs["start"])}"'
         attributes = ' dir="auto"' if token.tag in _AUTO else ""
         align = re.fullmatch(r"text-align:(\w+)", str(token.attrs.get("style", "")))
         if align and align[1] in _ALIGNED:
@@ -176,7 +175,7 @@ class _Renderer(RendererHTML):
     def formula_block(
         self, tokens: _Tokens, idx: int, options: OptionsDict, env: Environment
     ) -> str:
-        return f'<div dir="ltr">{self.formula(tokens, idx, options, env)}</div>\n'
+        return f"<div>{self.formula(tokens, idx, options, env)}</div>\n"
 
     def link_open(self, tokens: _Tokens, idx: int, options: OptionsDict, env: Environment) -> str:
         env["linked"] = True
@@ -202,8 +201,8 @@ class _Renderer(RendererHTML):
 
 
 def _anchor(url: str) -> str:
-    return f'<a dir="auto" href="{escape(url)}" target="_blank">'
+    return f'<a href="{escape(url)}" target="_blank">'
 
 
 def _beside(text: str, where: str) -> str:
-    return "" if links.shows(text, where) else f' <bdi dir="ltr">({escape(where)})</bdi>'
+    return "" if links.shows(text, where) else f" <bdi>({escape(where)})</bdi>"

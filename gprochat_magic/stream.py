@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from gprochat_magic.errors import ReplyInterrupted
+from gprochat_magic.errors import ReplyInterrupted, StreamInterruptedError
 
 T = TypeVar("T")
 
@@ -26,12 +26,17 @@ CLOSE_SECONDS = 2.0
 """How long an interrupted reader waits for the source to close."""
 
 
+_END: Any = object()
+_PRESS: Any = object()
+"""What the queue holds beside items: the source has ended; Ctrl-C was pressed."""
+
+
 class Host(Protocol):
     """Where sources run: the engine."""
 
     @property
-    def running(self) -> bool:
-        """Whether its thread is alive."""
+    def thread(self) -> threading.Thread | None:
+        """The thread that sources run on, while there is one."""
 
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Run a coroutine there."""
@@ -44,19 +49,25 @@ class _Box(Generic[T]):
     """What source and reader share; the source must not keep the stream itself alive."""
 
     def __init__(self) -> None:
-        self.queue: SimpleQueue[T | None] = SimpleQueue()
+        self.queue: SimpleQueue[T] = SimpleQueue()
         self.wake: Callable[[], object] | None = None
         self.ended = threading.Event()
         self._cancelled = False
         self._cancel_there: Callable[[], object] | None = None
         self._lock = threading.Lock()
 
-    def put(self, item: T | None) -> None:
+    def put(self, item: T) -> None:
         self.queue.put(item)
-        if self.wake is not None:
+        # Read once: the reader takes it back from its own thread.
+        if (wake := self.wake) is not None:
             # The reader's loop may be closed by now; then nobody waits.
             with contextlib.suppress(RuntimeError):
-                self.wake()
+                wake()
+
+    def end(self, future: object) -> None:
+        """The source has closed, or will never start: its future is done."""
+        self.ended.set()
+        self.put(_END)
 
     def start(self) -> bool:
         """Called by the source's task as it begins: whether anyone still wants it."""
@@ -82,24 +93,27 @@ Source = Callable[[Callable[[T], None]], AsyncGenerator[T]]
 
 
 async def _pump(source: Source[T], box: _Box[T]) -> None:
-    try:
-        if not box.start():
-            raise asyncio.CancelledError
-        async with contextlib.aclosing(source(box.put)) as items:
-            async for item in items:
-                box.put(item)
-    finally:
-        box.ended.set()
-        box.put(None)
+    if not box.start():
+        raise asyncio.CancelledError
+    async with contextlib.aclosing(source(box.put)) as items:
+        async for item in items:
+            box.put(item)
 
 
 class Stream(Generic[T]):
-    """Items of a generator that runs on an engine. One reader takes them; anyone may cancel."""
+    """Items of a generator that runs on an engine. One reader takes them; anyone may cancel.
+
+    Read it with `for`, with `async for` on any loop, or in `batches`. All raise what the source
+    raised, and `StreamInterruptedError` where it was stopped from elsewhere.
+    """
 
     def __init__(self, source: Source[T], host: Host) -> None:
         self._host = host
         self._box: _Box[T] = _Box()
         self._future = host.submit(_pump(source, self._box))
+        # Not the host itself: it may be running again by the time somebody asks.
+        self._thread = host.thread
+        self._future.add_done_callback(self._box.end)
         # The backstop for a reader that was torn away: nobody left means nobody waits.
         self._finalizer = weakref.finalize(self, self._box.cancel)
         self._finalizer.atexit = False
@@ -107,7 +121,7 @@ class Stream(Generic[T]):
     @property
     def ended(self) -> bool:
         """Whether the source has closed, or has nothing left to run on."""
-        return self._box.ended.is_set() or self._future.done() or not self._host.running
+        return self._future.done() or self._thread is None or not self._thread.is_alive()
 
     def cancel(self) -> None:
         """Ask the source to stop; safe from any thread, and more than once."""
@@ -121,89 +135,155 @@ class Stream(Generic[T]):
         """All that has arrived, as often as something does, and an empty list at each tick.
 
         Waits in this thread. In the main thread Ctrl-C cancels the source, hands out what had
-        arrived, and raises `ReplyInterrupted`; a third press raises at once.
-        Raises `RuntimeError` on the engine's own thread, and whatever the source raised.
+        arrived, and raises `ReplyInterrupted`, also where it is pressed between two batches; a
+        third press raises at once. Raises `RuntimeError` on the engine's own thread.
         """
-        if self._host.inside():
-            self.cancel()
-            raise RuntimeError("a reply cannot be waited for on the thread that fetches it")
+        self._refuse_inside()
         try:
             with _interruptible(self._box.queue) as presses:
                 open_ = True
-                while open_ and not presses:
+                while open_ and not presses.count:
                     items, open_ = self._take(TICK)
                     yield items
                 if open_:
-                    self.cancel()
-                    self.wait()
-                    yield self._take(0)[0]
-                    raise ReplyInterrupted
+                    yield self._last()
+                    raise presses.error()
+            self._finish()
+        finally:
+            self.cancel()
+
+    def __iter__(self) -> Iterator[T]:
+        """The items, waited for in this thread; between two of them Ctrl-C is the caller's."""
+        self._refuse_inside()
+        try:
+            open_ = True
+            while open_:
+                with _interruptible(self._box.queue) as presses:
+                    items, open_ = self._take(TICK)
+                yield from items
+                if open_ and presses.count:
+                    yield from self._last()
+                    raise presses.error()
             self._finish()
         finally:
             self.cancel()
 
     async def __aiter__(self) -> AsyncGenerator[T]:
-        """The items, awaited on the running loop, whichever it is."""
-        arrived = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._box.wake = lambda: loop.call_soon_threadsafe(arrived.set)
+        """The items, awaited on the running loop; it may be another one for each."""
         try:
             open_ = True
             while open_:
                 items, open_ = self._take(0)
                 for item in items:
                     yield item
-                if open_ and self._box.queue.empty():
-                    await arrived.wait()
-                    arrived.clear()
+                if open_:
+                    await self._arrival()
             self._finish()
         finally:
-            self._box.wake = None
             self.cancel()
+
+    async def _arrival(self) -> None:
+        """Wait until something is there, or a tick is over."""
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        self._box.wake = lambda: loop.call_soon_threadsafe(arrived.set)
+        # Nothing else may turn this loop: a kernel sees an interrupt only as it turns, and an
+        # engine that died says nothing.
+        tick = loop.call_later(TICK, arrived.set)
+        try:
+            if self._box.queue.empty():
+                await arrived.wait()
+        finally:
+            tick.cancel()
+            self._box.wake = None
+
+    def _refuse_inside(self) -> None:
+        if self._host.inside():
+            self.cancel()
+            raise RuntimeError("a reply cannot be waited for on the thread that fetches it")
+
+    def _last(self) -> list[T]:
+        """What had arrived when the reader gave up."""
+        self.cancel()
+        self.wait()
+        return self._take(0)[0]
 
     def _take(self, seconds: float) -> tuple[list[T], bool]:
         """What is there, after waiting up to `seconds` for the first; and whether more may come."""
+        queue = self._box.queue
         items: list[T] = []
         try:
-            item = self._box.queue.get(timeout=seconds) if seconds else self._box.queue.get_nowait()
-            while item is not None:
+            item = queue.get(timeout=seconds) if seconds else queue.get_nowait()
+            # No more than is there now: a fast source could keep a reader here.
+            behind = queue.qsize()
+            while item is not _END:
                 if item is not _PRESS:
                     items.append(item)
-                item = self._box.queue.get_nowait()
+                if not behind:
+                    return items, True
+                behind -= 1
+                item = queue.get_nowait()
         except Empty:
-            return items, not (self.ended and self._box.queue.empty())
+            return items, not (self.ended and queue.empty())
         return items, False
 
     def _finish(self) -> None:
         """Raise what the source raised, if it did."""
-        try:
-            self._future.result(CLOSE_SECONDS if self._host.running else 0)
-        except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
-            # Stopped from elsewhere, or the engine was ended under it.
-            if self._future.done() and not self._future.cancelled():
-                raise  # a timeout that the source itself raised
-            raise ReplyInterrupted from None
+        if self._future.done() and not self._future.cancelled():
+            self._future.result()
+            return
+        # Not the user's interrupt, which is a KeyboardInterrupt: as the end of a task or of a
+        # thread in a pool that would end the host's event loop, and with it the kernel.
+        raise _stopped() from None
 
 
-_PRESS: Any = object()
+def _stopped() -> StreamInterruptedError:
+    return StreamInterruptedError(
+        "the reply was stopped",
+        kind="stopped",
+        hint="The text so far is kept in the conversation.",
+    )
+
+
+class _Presses:
+    """Presses of Ctrl-C while a reader waits."""
+
+    def __init__(self, before: Any) -> None:
+        self.count = 0
+        self.over = False
+        self._before = before
+
+    def error(self) -> BaseException:
+        """What the reader raises."""
+        # Where the host ignores Ctrl-C, as a kernel does between cells, it is not prepared for a
+        # KeyboardInterrupt: that would end its loop.
+        return _stopped() if self._before is signal.SIG_IGN else ReplyInterrupted()
+
+    def pass_on(self, number: int, frame: Any) -> None:
+        """Do what would have been done without us."""
+        if callable(self._before):
+            self._before(number, frame)
 
 
 @contextlib.contextmanager
-def _interruptible(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
+def _interruptible(queue: SimpleQueue[Any]) -> Iterator[_Presses]:
     """Count presses of Ctrl-C in place of raising, and wake the reader; the third one raises.
 
-    Only the main thread can be interrupted; elsewhere the list stays empty.
+    Only the main thread can be interrupted; elsewhere the count stays 0.
     """
-    presses: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    presses = _Presses(before)
 
     def press(number: int, frame: object) -> None:
-        presses.append(number)
-        if len(presses) >= 3:
-            raise ReplyInterrupted
+        if presses.over:
+            # Readers may end in any order, so one that began later can put this back.
+            presses.pass_on(number, frame)
+            return
+        presses.count += 1
+        if presses.count >= 3:
+            raise presses.error()
         # SimpleQueue.put is reentrant, so a signal handler may call it.
         queue.put(_PRESS)
 
-    before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield presses
         return
@@ -211,4 +291,6 @@ def _interruptible(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
     try:
         yield presses
     finally:
-        signal.signal(signal.SIGINT, before)
+        presses.over = True
+        if signal.getsignal(signal.SIGINT) is press:
+            signal.signal(signal.SIGINT, before)

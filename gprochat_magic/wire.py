@@ -175,7 +175,8 @@ def parse(body: bytes) -> Incoming:
 
 
 def _turn(message: object) -> Message:
-    if not isinstance(message, dict) or message.get("role") not in _FROM_WIRE:
+    role = message.get("role") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(role, str) or role not in _FROM_WIRE:
         raise MalformedRequest("a message must have the role user, model or system")
     parts = message.get("parts")
     if not isinstance(parts, list) or not parts:
@@ -186,7 +187,7 @@ def _turn(message: object) -> Message:
     text = "".join(texts)  # type: ignore[arg-type]  # the line above leaves only str
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise MalformedRequest("the text holds half a character")
-    return {"role": _FROM_WIRE[message["role"]], "content": text}
+    return {"role": _FROM_WIRE[role], "content": text}
 
 
 def _no_constant(name: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import pickle
 import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,11 +57,12 @@ async def send(
     clock: wire.Clock | None = None,
     target: Target | None = None,
     trust_env: bool = False,
+    on_piece: Callable[[], Awaitable[object]] | None = None,
     **options: Any,
 ) -> Outcome:
     """Send a prompt, and once more to the same server made sound; check what always holds.
 
-    `sent` is the body that the server sends, as far as it does.
+    `sent` is the body that the server sends, as far as it does; `on_piece` keeps the reader busy.
     """
     url = to if isinstance(to, str) else to.url
     async with contextlib.AsyncExitStack() as stack:
@@ -78,29 +80,36 @@ async def send(
                 target,
                 Ask([{"role": "user", "content": prompt}]),
                 limits=limits,
-                on_wait=outcome.waits.append,
-                **options,
+                **{"on_wait": outcome.waits.append, **options},
             ),
             outcome,
             to if isinstance(to, RawServer) else None,
+            on_piece,
         )
         _check(outcome, limits, sent)
         if isinstance(to, RawServer) and outcome.error is not None and to.scheme == "http":
             again = Outcome()
             to.scripts = (play(whole("next")),)
             ask = Ask([{"role": "user", "content": prompt[:10]}])
-            await _run(exchange(Target(to.url, Secret(CANARY)), ask), again, None)
+            await _run(exchange(Target(to.url, Secret(CANARY)), ask), again)
             assert ("next", "complete", None) == (again.text, again.state, again.error)
     return outcome
 
 
-async def _run(exchange: Exchange, outcome: Outcome, server: RawServer | None) -> None:
+async def _run(
+    exchange: Exchange,
+    outcome: Outcome,
+    server: RawServer | None = None,
+    on_piece: Callable[[], Awaitable[object]] | None = None,
+) -> None:
     try:
         async with contextlib.aclosing(exchange.stream()) as pieces:
             async for piece in pieces:
                 outcome.pieces.append(piece)
                 if server is not None:
                     server.heard.set()
+                if on_piece is not None:
+                    await on_piece()
     except GPROChatError as error:
         outcome.error = error
     outcome.text, outcome.state = exchange.text, exchange.state

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -106,6 +106,7 @@ class TestDemonstration:
         """What a prompt opens ends with its quote: the blocks around it stay as they are."""
         assert shape(reply("hello")) == shape(reply(prompt))
 
+    @settings(deadline=None)
     @given(st.text(alphabet="`~>#-|<![]{}$\\ \n\r\t1.a", max_size=40))
     def test_nor_does_any_other(self, prompt: str) -> None:
         """The same holds for prompts made of nothing but marks."""

@@ -1,0 +1,46 @@
+"""The pictures in the README: taken anew when `GPROCHAT_SCREENSHOTS` is set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.page import OpenPage
+from tests.browser.server import Server
+
+pytestmark = pytest.mark.browser
+
+IMAGES = Path(__file__).parents[2] / "notebooks" / "images"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+CELLS = ["%load_ext gprochat_magic", "%%gprochat\nWhat can you show me?"]
+SIZE = (1024, 900)
+SURROUNDINGS: list[tuple[str, dict[str, str]]] = [
+    ("application:toggle-left-area", {}),
+    ("application:toggle-side-tabbar", {"side": "left"}),
+    ("application:toggle-side-tabbar", {"side": "right"}),
+    ("statusbar:toggle", {}),
+]
+LARGEST = 300_000
+
+
+@pytest.mark.skipif(not os.environ.get("GPROCHAT_SCREENSHOTS"), reason="no pictures are wanted")
+@pytest.mark.parametrize("ground", THEMES)
+def test_the_first_prompt_in_a_picture(open_page: OpenPage, server: Server, ground: str) -> None:
+    """A streamed reply in JupyterLab, on this ground, in a file that a README can bear."""
+    page = open_page(server.write("first_prompt", CELLS, kernel="python3"), scale=2, size=SIZE)
+    page.command("apputils:change-theme", theme=THEMES[ground])
+    for command, arguments in SURROUNDINGS:
+        page.command(command, **arguments)
+    page.run_all()
+    expect(page.reply(1).locator("mjx-container")).to_have_count(2)
+    page.save()
+    page.page.evaluate("jupyterapp.shell.currentWidget.content.node.scrollTop = 0")
+    page.settle()
+    file = IMAGES / f"first_prompt_{ground}.png"
+    page.page.screenshot(path=file)
+
+    assert page.page.locator(".Toastify__toast, .jp-Dialog").count() == 0
+    assert file.stat().st_size < LARGEST

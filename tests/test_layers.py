@@ -1,0 +1,164 @@
+"""Which room may know which: the table, and the proof that the code keeps to it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gprochat_magic
+
+ROOT = Path(gprochat_magic.__file__).parent
+DOOR = "gprochat_magic"
+
+FLOORS: list[set[str]] = [
+    {"errors", "version", "terminal", "links"},
+    {"messages", "limits", "retry", "config", "stream", "formulas", "highlight"},
+    {"wire", "conversation", "engine", "markup", "target", "body", "refusal"},
+    {"markdown", "attempt", "gateway", "store"},
+    {"reply", "transport", "embedded"},
+    {"provider"},
+    {"chat"},
+    {"notebook"},
+    {DOOR},
+]
+"""The rooms from the ground up: an import points to a lower floor, or stays in its room."""
+
+STRANGERS = [("transport", "gateway"), ("attempt", "gateway"), ("target", "gateway")]
+"""Client and gateway never meet but in `wire`."""
+
+OUTSIDE = {
+    "IPython": {"notebook", DOOR},
+    "ipykernel": set[str](),
+    "ipywidgets": set[str](),
+    "anywidget": set[str](),
+    "nest_asyncio": set[str](),
+    "nest_asyncio2": set[str](),
+    "aiohttp": {"target", "body", "refusal", "attempt", "transport", "gateway"},
+    "yarl": {"transport"},
+    "multidict": {"gateway"},
+    "sqlite3": {"store"},
+    "traitlets": {"config", "notebook"},
+    "markdown_it": {"markup", "formulas"},
+    "nh3": {"markup"},
+    "pygments": {"highlight"},
+    "tenacity": {"retry"},
+    "psutil": {"store", "notebook"},
+    "signal": {"stream"},
+}
+"""Packages that only some rooms know. What is not listed here is free."""
+
+LATE = {
+    (DOOR, "notebook"): "outside a shell the shell's part is of no use",
+    ("markdown", "markup"): "brings the parser, which loading must not",
+    ("notebook.magics", "chat"): "brings aiohttp, which loading must not",
+    ("notebook.magics", "notebook.cell"): "brings the renderer, which loading must not",
+    ("store.process", "psutil"): "only where there is no /proc",
+    ("store.recovery", "fcntl"): "only where there is one",
+}
+"""Imports inside functions, each with its reason."""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the package by its dotted name below it, parsed."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        yield name or DOOR, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module, *, late: bool) -> Iterator[str]:
+    """What a module imports at its top, or inside its functions; hints for types do not count."""
+    for node, deep in _walk(tree, deep=False):
+        if deep != late:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from whole if _is_room(whole[0]) else [str(node.module)]
+
+
+def _walk(node: ast.AST, *, deep: bool) -> Iterator[tuple[ast.AST, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        inside = deep or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+        yield child, deep
+        yield from _walk(child, deep=inside)
+
+
+def _is_room(dotted: str) -> bool:
+    path = ROOT.parent.joinpath(*dotted.split("."))
+    return dotted.startswith(DOOR) and (path.with_suffix(".py").exists() or path.is_dir())
+
+
+def room(dotted: str) -> str:
+    """The room of one of our modules: its first part below the package."""
+    below = dotted.removeprefix(f"{DOOR}.")
+    return below.split(".")[0]
+
+
+def floor(name: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+EDGES = [
+    (module, wanted)
+    for module, tree in modules()
+    for late in (False, True)
+    for wanted in imports(tree, late=late)
+]
+
+
+def test_every_room_is_on_a_floor() -> None:
+    """A new room has to be put into the table."""
+    on_disk = {room(name) for name, _ in modules()}
+
+    assert on_disk == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize(("module", "wanted"), [edge for edge in EDGES if edge[1].startswith(DOOR)])
+def test_imports_point_downward(module: str, wanted: str) -> None:
+    """No room knows one above it, or beside it on its floor."""
+    here, there = room(module), room(wanted)
+
+    assert here == there or floor(here) > floor(there)
+
+
+@pytest.mark.parametrize(("one", "other"), STRANGERS)
+def test_client_and_gateway_never_import_each_other(one: str, other: str) -> None:
+    """They meet in `wire` only, also by way of others."""
+    assert other not in _reached(one)
+    assert one not in _reached(other)
+
+
+def _reached(start: str) -> set[str]:
+    known, new = set[str](), {start}
+    while new:
+        known |= new
+        ours = [edge for edge in EDGES if edge[1].startswith(DOOR)]
+        new = {room(wanted) for module, wanted in ours if room(module) in new} - known
+    return known
+
+
+@pytest.mark.parametrize("package", OUTSIDE)
+def test_foreign_packages_stay_in_their_rooms(package: str) -> None:
+    """Only the rooms of the table import it."""
+    users = {room(module) for module, wanted in EDGES if wanted.split(".")[0] == package}
+
+    assert users <= OUTSIDE[package]
+
+
+def test_imports_inside_functions_are_listed() -> None:
+    """Each has a reason in the table, and no reason is left over."""
+    late = {
+        (name, wanted.removeprefix(f"{DOOR}."))
+        for name, tree in modules()
+        for wanted in imports(tree, late=True)
+    }
+
+    assert late == set(LATE)
