@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gprochat_magic import config, conversations, embedded, engine
 from gprochat_magic.conversation import Change, Conversation, Turn, Window
 from gprochat_magic.conversations import Conversations, Line
 from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
+from gprochat_magic.messages import ImagePart, Message, text_of
 from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of, wire_of
 from gprochat_magic.retry import Waiting
 from gprochat_magic.target import Pool, Target
@@ -36,7 +38,8 @@ class Options:
     `turns` is how many earlier turns go along (-1: all that fit the token budget); `history=False`
     sends none and keeps nothing; `timeout` is in seconds. `cell` names the notebook cell that asks,
     and `rerun` says that its earlier turn in view is to be replaced. `again` is a turn beside which
-    this one is put.
+    this one is put. `images` go along with the prompt, `parameters` (temperature, max_tokens, …)
+    with the request.
     """
 
     model: str | None = None
@@ -48,6 +51,8 @@ class Options:
     cell: str = ""
     rerun: bool = False
     again: Turn | None = None
+    images: tuple[ImagePart, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 DEFAULTS = Options()
@@ -204,13 +209,31 @@ def _exchange(
     wire_name = settings.wire or ("flat" if settings.api_endpoint else "turns")
     return Exchange(
         target,
-        Ask(window.messages, wire=wire_of(wire_name), model=sent.turn.model),
+        Ask(
+            [*window.messages[:-1], _with_images(window.messages[-1], options.images)],
+            wire=wire_of(wire_name),
+            model=sent.turn.model,
+            options=_parameters(options, settings),
+        ),
         session=pool.session,
         clock=clock,
         limits=limits_of(settings, {"timeout": options.timeout}),
         proxy=proxy_of(settings.proxy if options.proxy is None else options.proxy, target),
         on_wait=emit,
     )
+
+
+def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
+    if not images:
+        return message
+    return {"role": message["role"], "content": [{"text": text_of(message)}, *images]}
+
+
+def _parameters(options: Options, settings: config.Settings) -> dict[str, Any]:
+    """What the model is told beside the messages: the settings, then what was given."""
+    configured = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+    known = {name: value for name, value in configured.items() if value is not None}
+    return {**known, **options.parameters}
 
 
 def _turns(options: Options, settings: config.Settings) -> int | None:

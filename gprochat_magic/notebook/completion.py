@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
     CompletionContext,
@@ -31,11 +32,9 @@ class Completion:
         self._magics = magics
         self._shapes = {shape.name: shape for shape in shapes if shape.name}
 
-        @context_matcher(identifier="gprochat")
-        def match(context: CompletionContext) -> SimpleMatcherResult:
-            return self._match(context)
-
-        self.match = match
+        # The matcher carries attributes, which a bound method cannot.
+        marked: Any = context_matcher(identifier="gprochat")
+        self.match = marked(functools.partial(self._match))
 
     def _match(self, context: CompletionContext) -> SimpleMatcherResult:
         until = context.text_until_cursor
