@@ -83,7 +83,7 @@ class FromEnvironment(traitlets.TraitType[Any, Any]):
     """A trait whose default is the variable `GPROCHAT_` + its name in capitals, where it is set."""
 
     def default(self, obj: Any = None) -> Any:
-        """The variable's value, else the trait's own. Raises `ConfigError` if it is unfit."""
+        """The variable's value, else the trait's own. Raises `ConfigError` if it does not fit."""
         variable = PREFIX + str(self.name).upper()
         raw = os.environ.get(variable, "")
         if not raw or obj is None:
@@ -106,7 +106,7 @@ class Whole(FromEnvironment, traitlets.Int[int, int]):
     """A setting that is a whole number."""
 
 
-class Seconds(FromEnvironment, traitlets.Float[float, float]):
+class Number(FromEnvironment, traitlets.Float[float, float]):
     """A setting that is a number."""
 
 
@@ -173,6 +173,11 @@ def host_of(address: str) -> str:
 class Settings(Configurable):
     """What can be set: in code, with %config GPROChatMagics, or by GPROCHAT_ variables."""
 
+    kernel = ""
+    """The id of the kernel that these settings are in force in; it outlives a restart."""
+    notebook = ""
+    """The path of the notebook that the kernel was started for, as a label."""
+
     @classmethod
     def class_own_settings(cls) -> dict[str, Any]:
         """The traits that are ours, by name."""
@@ -200,23 +205,37 @@ class Settings(Configurable):
         help="How turns are sent: turns (roles kept) or flat (one prompt). "
         "Empty: turns with the embedded gateway, flat with a configured endpoint.",
     ).tag(config=True)
+    store = Text(
+        "",
+        help="The file that keeps conversations; :memory: for none. "
+        "Empty: history.sqlite in the user's data folder.",
+    ).tag(config=True)
     system = Text("", help="Instructions sent before every prompt.").tag(config=True)
+    temperature = Number(
+        None,
+        min=0.0,
+        allow_none=True,
+        help="How freely the model writes; empty leaves it to the model.",
+    ).tag(config=True)
+    max_tokens = Whole(
+        None, min=1, allow_none=True, help="The longest reply, in tokens; empty leaves it open."
+    ).tag(config=True)
     turns = Whole(20, min=0, help="How many earlier turns a prompt carries.").tag(config=True)
     token_budget = Whole(
         32_000, min=1, help="About how many tokens earlier turns and prompt may hold together."
     ).tag(config=True)
-    timeout = Seconds(1800.0, min=0.001, help="Seconds for a whole reply.").tag(config=True)
-    connect_timeout = Seconds(5.0, min=0.001, help="Seconds for one connection.").tag(config=True)
-    first_byte_timeout = Seconds(120.0, min=0.001, help="Seconds until a reply begins.").tag(
+    timeout = Number(1800.0, min=0.001, help="Seconds for a whole reply.").tag(config=True)
+    connect_timeout = Number(5.0, min=0.001, help="Seconds for one connection.").tag(config=True)
+    first_byte_timeout = Number(120.0, min=0.001, help="Seconds until a reply begins.").tag(
         config=True
     )
-    idle_timeout = Seconds(60.0, min=0.001, help="Seconds that a reply may be silent.").tag(
+    idle_timeout = Number(60.0, min=0.001, help="Seconds that a reply may be silent.").tag(
         config=True
     )
     retries = Whole(2, min=0, help="How often a request that got no answer is repeated.").tag(
         config=True
     )
-    refresh_rate = Seconds(
+    refresh_rate = Number(
         10.0, min=0.1, max=20.0, help="Updates of a growing reply a second, at most."
     ).tag(config=True)
 

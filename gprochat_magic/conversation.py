@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gprochat_magic.messages import Messages
@@ -19,7 +19,12 @@ SENT: frozenset[State] = frozenset({"complete", "unverified", "interrupted"})
 
 @dataclass
 class Turn:
-    """A prompt and what came of it. `replaced` counts bytes of the reply that were not text."""
+    """A prompt and what came of it. `replaced` counts bytes of the reply that were not text.
+
+    `cell` names the notebook cell that made it, if one did; `stale` says that a turn before it was
+    replaced after this one was answered. `start` counts how often the conversation had been begun
+    anew before a turn without a parent.
+    """
 
     prompt: str
     parent: str | None = None
@@ -32,6 +37,9 @@ class Turn:
     replaced: int = 0
     created: float = field(default_factory=time.time)
     elapsed: float = 0.0
+    cell: str = ""
+    stale: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,38 +51,153 @@ class Window:
     left_out: int
 
 
+Change = list[Turn]
+"""The turns that an operation changed, which therefore are to be kept anew."""
+
+
 class Conversation:
-    """A tree of turns of which one line, from the root to `head`, is in view."""
+    """A tree of turns of which one line, from the root to `head`, is in view.
 
-    def __init__(self, name: str) -> None:
+    `id` is what a store knows it by; `name` what people call it.
+    """
+
+    def __init__(
+        self, name: str, *, key: str = "", turns: Iterable[Turn] = (), head: str | None = None
+    ) -> None:
         self.name = name
-        self.head: str | None = None
-        self._turns: dict[str, Turn] = {}
+        self.id = key
+        self.head = head
+        self._turns = {turn.id: turn for turn in turns}
+        self._start = max((turn.start for turn in self._turns.values()), default=0)
 
-    def append(self, turn: Turn) -> None:
-        """Put a turn after the current one and make it the head."""
-        turn.parent = self.head
-        self._turns[turn.id] = turn
-        self.head = turn.id
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def turns(self) -> list[Turn]:
+        """Every turn of the tree, in the order they were made."""
+        return list(self._turns.values())
 
     def line(self) -> list[Turn]:
         """The turns in view, oldest first."""
         return list(self._back_from(self.head))[::-1]
 
+    def at(self, number: int) -> Turn | None:
+        """The turn of that number in the line, from 1; None where there is none."""
+        line = self.line()
+        return line[number - 1] if 0 < number <= len(line) else None
+
+    def alternatives(self, turn: Turn) -> list[Turn]:
+        """The turns that were made in the same place, this one among them, oldest first."""
+        place = turn.parent, turn.start
+        return [each for each in self._turns.values() if (each.parent, each.start) == place]
+
+    def append(self, turn: Turn) -> Change:
+        """Put a turn behind the line in view."""
+        return self.branch(turn, self.head)
+
+    def branch(self, turn: Turn, parent: str | None) -> Change:
+        """Put a turn behind any other, or at the start; it ends the line in view from now on."""
+        turn.parent = parent
+        turn.start = self._start if parent is None else 0
+        self._turns[turn.id] = turn
+        self.head = turn.id
+        return [turn]
+
+    def replace(self, old: Turn, turn: Turn) -> Change:
+        """Put a turn in place of one in view; the later turns in view follow it, marked as stale.
+
+        The old turn stays in the tree, as an alternative without later turns.
+        """
+        later = self._after(old)
+        turn.parent, turn.start = old.parent, old.start
+        self._turns[turn.id] = turn
+        if self.head == old.id:
+            self.head = turn.id
+        for each in later:
+            each.stale = True
+            if each.parent == old.id:
+                each.parent = turn.id
+        return [turn, *later]
+
+    def show(self, turn: Turn) -> None:
+        """Bring a turn into view, with the latest of what followed it."""
+        latest = {each.parent: each for each in self._turns.values()}
+        while turn.id in latest:
+            turn = latest[turn.id]
+        self.head = turn.id
+
+    def back(self, count: int) -> int:
+        """Take the last turns out of view; returns how many went. They stay in the tree."""
+        gone = 0
+        while gone < count and self.head is not None:
+            self.head = self._turns[self.head].parent
+            gone += 1
+        return gone
+
     def clear(self) -> int:
         """Start an empty line; returns how many turns went out of view. They stay in the tree."""
-        count = len(self.line())
-        self.head = None
-        return count
+        self._start += 1
+        return self.back(len(self._turns))
+
+    def made_by(self, cell: str) -> Turn | None:
+        """The turn in view that a cell made, if any; the latest, should there be several."""
+        return next(
+            (turn for turn in self._back_from(self.head) if cell and turn.cell == cell), None
+        )
+
+    def copied(self, name: str) -> Conversation:
+        """A conversation of its own with the line in view, under fresh ids."""
+        turns: list[Turn] = []
+        for turn in self.line():
+            parent = turns[-1].id if turns else None
+            turns.append(replace(turn, id=uuid.uuid4().hex, parent=parent, cell=""))
+        return Conversation(name, turns=turns, head=turns[-1].id if turns else None)
+
+    def renewed(self) -> Conversation:
+        """The same tree under fresh ids. Raises `ValueError` where its links are broken."""
+        ids = {old: uuid.uuid4().hex for old in self._turns}
+        links: dict[str | None, str | None] = {None: None}
+        links.update(ids)
+        try:
+            turns = [
+                replace(turn, id=ids[turn.id], parent=links[turn.parent], cell="")
+                for turn in self._turns.values()
+            ]
+            head = links[self.head]
+        except KeyError:
+            raise ValueError("a turn names another that is not there") from None
+        renewed = Conversation(self.name, turns=turns, head=head)
+        renewed._refuse_circles()
+        return renewed
+
+    def _refuse_circles(self) -> None:
+        sound: set[str] = set()
+        for turn in self._turns.values():
+            path: set[str] = set()
+            for each in self._back_from(turn.id):
+                if each.id in sound:
+                    break
+                if each.id in path:
+                    raise ValueError("the turns follow each other in a circle")
+                path.add(each.id)
+            sound |= path
 
     def window(
-        self, prompt: str, *, system: str = "", turns: int | None = None, token_budget: int
+        self,
+        prompt: str,
+        *,
+        after: str | None | Literal["head"] = "head",
+        system: str = "",
+        turns: int | None = None,
+        token_budget: int,
     ) -> Window:
-        """The prompt with as many of the latest turns as fit both limits, whole turns only.
+        """The prompt with as many turns before it as fit both limits, whole turns only.
 
-        Failed turns are left out and not counted. `turns=None` sets no limit on their number.
+        `after` is the id of the turn that it follows. Failed turns are left out and not counted. `turns=None`
+        sets no limit on their number.
         """
-        earlier = [turn for turn in self._back_from(self.head) if turn.state in SENT]
+        last = self.head if after == "head" else after
+        earlier = [turn for turn in self._back_from(last) if turn.state in SENT]
         room = token_budget - estimate_tokens(system) - estimate_tokens(prompt)
         kept: list[Turn] = []
         for turn in earlier if turns is None else earlier[:turns]:
@@ -88,6 +211,10 @@ class Conversation:
             messages.append({"role": "assistant", "content": turn.reply})
         messages.append({"role": "user", "content": prompt})
         return Window(messages, len(kept), len(earlier) - len(kept))
+
+    def _after(self, turn: Turn) -> list[Turn]:
+        line = self.line()
+        return line[line.index(turn) + 1 :] if turn in line else []
 
     def _back_from(self, turn_id: str | None) -> Iterator[Turn]:
         while turn_id is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from gprochat_magic.errors import BadRequestError
 
@@ -14,11 +14,27 @@ class TextPart(TypedDict):
     text: str
 
 
+class InlineData(TypedDict):
+    """Bytes inside a message: their media type, and themselves in base64."""
+
+    mime_type: str
+    data: str
+
+
+class ImagePart(TypedDict):
+    """A picture inside a message."""
+
+    inline_data: InlineData
+
+
+Part = TextPart | ImagePart
+
+
 class Message(TypedDict):
     """One message: `role` is system, user or assistant; `content` its text, whole or in parts."""
 
     role: str
-    content: str | Sequence[TextPart]
+    content: str | Sequence[Part]
 
 
 Messages = list[Message]
@@ -27,7 +43,7 @@ ROLES = frozenset({"system", "user", "assistant"})
 
 
 def text_of(message: Message) -> str:
-    """The text of a message, its parts joined; lone surrogates become U+FFFD.
+    """The text of a message, its parts joined; lone surrogates become U+FFFD. Pictures have none.
 
     Raises `BadRequestError` for a role or content that no message has.
     """
@@ -37,11 +53,18 @@ def text_of(message: Message) -> str:
     if isinstance(content, str):
         return well_formed(content)
     try:
-        return well_formed("".join(part["text"] for part in content or ()))
+        texts = [part["text"] for part in content or () if "inline_data" not in part]
+        return well_formed("".join(texts))
     except (TypeError, KeyError):
         raise BadRequestError(
             "the content of a message is neither text nor parts of text"
         ) from None
+
+
+def images_of(message: Message) -> list[ImagePart]:
+    """The pictures in a message, in order."""
+    parts: Sequence[Any] = () if isinstance(message["content"], str) else message["content"]
+    return [part for part in parts if "inline_data" in part]
 
 
 def format_prompt(messages: Sequence[Message]) -> str:
@@ -50,7 +73,9 @@ def format_prompt(messages: Sequence[Message]) -> str:
         raise BadRequestError("there is no message to send", hint="Give at least one message.")
     if len(messages) == 1:
         return text_of(messages[0])
-    lines = [f"{message['role'].capitalize()}: {text_of(message)}" for message in messages]
+    texts = [text_of(message) for message in messages]
+    pairs = zip(messages, texts, strict=True)
+    lines = [f"{message['role'].capitalize()}: {text}" for message, text in pairs]
     return "\n".join([*lines, "Assistant:"])
 
 

@@ -12,6 +12,7 @@ import codecs
 import hashlib
 import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,15 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from gprochat_magic.errors import BadRequestError
-from gprochat_magic.messages import Message, Messages, format_prompt, text_of
+from gprochat_magic.messages import (
+    Message,
+    Messages,
+    Part,
+    TextPart,
+    format_prompt,
+    images_of,
+    text_of,
+)
 from gprochat_magic.version import __version__
 
 PATH = "/api/generate"
@@ -85,6 +94,10 @@ def build(
 
     Raises `BadRequestError` when the body would pass `MAX_BODY` or could not be read as JSON.
     """
+    if wire == "flat" and any(images_of(message) for message in messages):
+        raise BadRequestError(
+            "the flat wire carries one text and no pictures", hint="Set wire to turns."
+        )
     prompt = format_prompt(messages)
     signature = sign(timestamp, prompt, secret)
     content: dict[str, Any] = {
@@ -95,7 +108,10 @@ def build(
     }
     if wire == "turns":
         content["messages"] = [
-            {"role": _TO_WIRE[message["role"]], "parts": [{"text": text_of(message)}]}
+            {
+                "role": _TO_WIRE[message["role"]],
+                "parts": [{"text": text_of(message)}, *images_of(message)],
+            }
             for message in messages
         ]
         content |= {"model": model, "options": dict(options or {})}
@@ -181,13 +197,29 @@ def _turn(message: object) -> Message:
     parts = message.get("parts")
     if not isinstance(parts, list) or not parts:
         raise MalformedRequest("a message must have parts")
-    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise MalformedRequest("a part must have a text")
-    text = "".join(texts)  # type: ignore[arg-type]  # the line above leaves only str
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise MalformedRequest("the text holds half a character")
-    return {"role": _FROM_WIRE[role], "content": text}
+    known = [_part(part) for part in parts]
+    text = "".join(part["text"] for part in known if "inline_data" not in part)
+    images = [part for part in known if "inline_data" in part]
+    content = [TextPart(text=text), *images] if images else text
+    return {"role": _FROM_WIRE[role], "content": content}
+
+
+def _part(part: object) -> Part:
+    text = part.get("text") if isinstance(part, dict) else None
+    if isinstance(text, str):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise MalformedRequest("the text holds half a character")
+        return {"text": text}
+    inline = part.get("inline_data") if isinstance(part, dict) else None
+    kind, data = (str(inline.get(key, "")) if isinstance(inline, dict) else "" for key in _INLINE)
+    if _IMAGE.fullmatch(kind) and _BASE64.fullmatch(data):
+        return {"inline_data": {"mime_type": kind, "data": data}}
+    raise MalformedRequest("a part must have a text, or a picture in base64")
+
+
+_INLINE = ("mime_type", "data")
+_IMAGE = re.compile(r"image/(png|jpeg|gif|webp)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def _no_constant(name: str) -> None:

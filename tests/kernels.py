@@ -125,7 +125,8 @@ def kernel(
     """A kernel of its own process, with the extension loaded."""
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv[0] = python
-    manager.start_kernel(env={**os.environ, **environment})
+    # Nothing of a test goes into the history of whoever runs it.
+    manager.start_kernel(env={**os.environ, "GPROCHAT_STORE": ":memory:", **environment})
     started = Kernel(manager)
     try:
         if load:

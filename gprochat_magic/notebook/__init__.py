@@ -21,6 +21,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.input_transformer_manager.token_transformers.append(Question)
     shell.events.register("post_run_cell", magics.failures.note)
+    shell.Completer.custom_matchers.append(magics.completion.match)
     config.put_in_force(magics)
 
 
@@ -29,10 +30,14 @@ def unload(shell: InteractiveShell) -> None:
     magics = _loaded.pop(shell, None)
     if magics is None:
         return
+    from gprochat_magic import conversations  # brings SQLite, which loading must not
+
     config.withdraw(magics)
     engine.shared().stop()
+    conversations.close()
     shell.events.unregister("post_run_cell", magics.failures.note)
     shell.input_transformer_manager.token_transformers.remove(Question)
+    shell.Completer.custom_matchers.remove(magics.completion.match)
     shell.configurables.remove(magics)  # type: ignore[arg-type]  # IPython's hint is too narrow
     manager = shell.magics_manager
     manager.registry.pop(type(magics).__name__, None)

@@ -5,38 +5,53 @@ from __future__ import annotations
 import asyncio
 import platform
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from gprochat_magic import config, engine, markdown
-from gprochat_magic.conversation import Turn, estimate_tokens
-from gprochat_magic.notebook import grammar
+from gprochat_magic import config, engine
+from gprochat_magic.conversation import estimate_tokens
+from gprochat_magic.notebook import grammar, threads
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
+    from gprochat_magic.reply import Reply
 
 
-def run(magics: GPROChatMagics, name: str, argument: str) -> None:
-    """Do what a subcommand says, and print what it has to say."""
-    sys.stdout.write(_ROWS[name][1](magics, argument) + "\n")
+def run(magics: GPROChatMagics, name: str, argument: str) -> Reply | None:
+    """Do what a subcommand says: the reply of one that sends; what another says is printed."""
+    outcome: str | Reply = _ROWS[name][1](magics, argument)
+    if not isinstance(outcome, str):
+        return outcome
+    sys.stdout.write("\n".join([outcome, *magics.conversations().notices()]) + "\n")
+    return None
 
 
 def _status(magics: GPROChatMagics, argument: str) -> str:
-    conversation = magics.chat().conversation
-    turns = conversation.line()
+    home = magics.conversations()
+    turns = home.current.conversation.line()
     tokens = sum(estimate_tokens(turn.prompt) + estimate_tokens(turn.reply) for turn in turns)
     embedded = f"{magics.backend}, behind the embedded gateway"
     return _table(
         {
             "model": magics.model,
             "backend": config.host_of(magics.api_endpoint) or embedded,
-            "conversation": f"{conversation.name}: {len(turns)} turns, ~{tokens} tokens",
+            "conversation": f"{home.name_of(home.current)}: {len(turns)} turns, ~{tokens} tokens",
+            **_left_before(magics),
             **_changed(magics),
         }
+    )
+
+
+def _left_before(magics: GPROChatMagics) -> dict[str, str]:
+    """The conversation that this notebook had before its kernel was started anew."""
+    before = magics.conversations().left_before()
+    return (
+        {"before": f"{before.name}: {before.turns} turns; %gprochat use continues it"}
+        if before
+        else {}
     )
 
 
@@ -47,27 +62,6 @@ def _changed(magics: GPROChatMagics) -> dict[str, str]:
         for name, trait in sorted(type(magics).class_own_settings().items())
         if (value := getattr(magics, name)) != trait.default() and name not in ("model", "backend")
     }
-
-
-def _history(magics: GPROChatMagics, argument: str) -> str:
-    turns = magics.chat().conversation.line()
-    if not turns:
-        return "No turns yet."
-    first = max(0, len(turns) - int(argument)) if argument else 0
-    return "\n".join(_told(number, turn) for number, turn in enumerate(turns, 1) if number > first)
-
-
-def _told(number: int, turn: Turn) -> str:
-    reply = markdown.plain(turn.reply) if turn.reply else f"({turn.error or 'no reply'})"
-    state = "" if turn.state == "complete" else f"  [{turn.state}]"
-    asked = "\n".join(f"  > {line}" for line in markdown.plain(turn.prompt).splitlines())
-    return f"{number}{state}\n{asked}\n" + "\n".join(f"    {line}" for line in reply.splitlines())
-
-
-def _reset(magics: GPROChatMagics, argument: str) -> str:
-    conversation = magics.chat().conversation
-    count = conversation.clear()
-    return f"{conversation.name}: {count} turns left behind; the next prompt starts anew."
 
 
 def _help(magics: GPROChatMagics, argument: str) -> str:
@@ -136,15 +130,15 @@ def _table(rows: dict[str, str]) -> str:
     return "\n".join(f"{name:<{width}}{value}" for name, value in rows.items())
 
 
-Action = Callable[["GPROChatMagics", str], str]
-_ROWS: dict[str, tuple[Shape, Action]] = {
-    shape.name: (shape, action)
-    for shape, action in (
-        (Shape("", "", "", "what is in force: model, backend, conversation, settings"), _status),
-        (Shape("history", "[N]", r"\d*", "the turns so far, or the last N"), _history),
-        (Shape("reset", "", "", "start the conversation anew; earlier turns stay in it"), _reset),
-        (Shape("doctor", "", "", "what is installed and running, and whether it works"), _doctor),
-        (Shape("help", "[SUBCOMMAND]", r"\w*", "this text, or one subcommand's"), _help),
-    )
-}
+_OWN: tuple[grammar.Row, ...] = (
+    (Shape("", "", "", "what is in force: model, backend, conversation, settings"), _status),
+    (Shape("doctor", "", "", "what is installed and running, and whether it works"), _doctor),
+    (
+        Shape(
+            "help", "[SUBCOMMAND]", r"\w*", "this text, or one subcommand's", completes="subcommand"
+        ),
+        _help,
+    ),
+)
+_ROWS = {shape.name: (shape, action) for shape, action in (*_OWN, *threads.ROWS)}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

@@ -11,7 +11,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -20,14 +20,18 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag: its spellings, what it does, and its value: none where `metavar` is empty."""
+    """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
+
+    `completes` names what Tab offers as its value: model, conversation.
+    """
 
     names: tuple[str, ...]
     help: str
     metavar: str = ""
     type: Callable[[str], Any] = str
     choices: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = field(default=())
+    excludes: tuple[str, ...] = ()
+    completes: str = ""
 
     @property
     def dest(self) -> str:
@@ -65,7 +69,7 @@ def _name(text: str) -> str:
 
 
 FLAGS = (
-    Flag(("-m", "--model"), "the model to ask", "MODEL"),
+    Flag(("-m", "--model"), "the model to ask", "MODEL", completes="model"),
     Flag(("-s", "--system"), "instructions for the model, in quotes", "SYSTEM"),
     Flag(
         ("-f", "--format"),
@@ -75,29 +79,48 @@ FLAGS = (
     ),
     Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", _name),
     Flag(("-q", "--quiet"), "show nothing"),
+    Flag(
+        ("-c", "--conversation"),
+        "send it there instead; it must exist",
+        "NAME",
+        completes="conversation",
+    ),
+    Flag(("--new",), "begin a conversation first, called as -c says"),
     Flag(("-n", "--turns"), "how many earlier turns go along", "TURNS|all", _count),
-    Flag(("--no-history",), "send no earlier turn and keep nothing", excludes=("turns",)),
+    Flag(
+        ("--no-history",),
+        "send no earlier turn and keep nothing",
+        excludes=("turns", "new", "conversation"),
+    ),
     Flag(("--raw",), "leave braces alone"),
     Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
     Flag(("--timeout",), "seconds for the whole reply", "SECONDS", _seconds),
     Flag(("--proxy",), "an http proxy for a configured endpoint", "URL"),
 )
-_BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
+BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A subcommand's name, its argument as help writes it, the pattern that fits it, its help."""
+    """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
+
+    `completes` names what Tab offers for the argument: conversation, subcommand.
+    """
 
     name: str
     argument: str
     pattern: str
     help: str
+    completes: str = ""
 
     @property
     def usage(self) -> str:
         """The line to type."""
         return f"%gprochat {self.name} {self.argument}".strip()
+
+
+Row = tuple[Shape, Callable[[Any, str], Any]]
+"""A subcommand and what it does: given the magics and its argument, it says text or sends."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +136,20 @@ def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
     """Read what follows the magic. Raises `UsageError` in one line, and then nothing is sent."""
     if cell is None and (command := _command(line.strip(), commands)):
         return command
+    options, text = flags_of(line)
+    prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
+    return Line("", prompt, options)
+
+
+def flags_of(line: str) -> tuple[argparse.Namespace, str]:
+    """The options at the start of a line and the text behind them. Raises `UsageError`."""
     arguments, text = _flags(line)
     options = _parser().parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
             if given(options, flag.dest) and given(options, other):
                 raise UsageError(f"{flag.names[-1]} and --{other} contradict each other")
-    prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
-    return Line("", prompt, options)
+    return options, text
 
 
 def given(options: argparse.Namespace, name: str) -> bool:
@@ -155,7 +184,7 @@ def _flags(line: str) -> tuple[list[str], str]:
             return arguments, line[word.end() :].strip()
         if not re.match(r"--?[^\W\d]", name):
             break  # a dash, a number or an arrow begins a prompt
-        flag = _BY_NAME.get(name)
+        flag = BY_NAME.get(name)
         if flag is None:
             raise UsageError(_unknown(name))
         line = line[word.end() :]
@@ -175,7 +204,7 @@ def _unquoted(word: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, _BY_NAME, 1)
+    near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]}?" if near else "%gprochat help lists the flags."
     return f"no flag {name}; {hint} (Put -- before a prompt that begins so.)"
 

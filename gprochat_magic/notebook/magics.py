@@ -15,12 +15,15 @@ from traitlets import TraitError
 
 from gprochat_magic.config import Settings
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import commands, grammar
+from gprochat_magic.notebook import commands, grammar, identity
+from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, fill
 
 if TYPE_CHECKING:
     from gprochat_magic.chat import Chat
+    from gprochat_magic.conversation import Turn
+    from gprochat_magic.conversations import Conversations
     from gprochat_magic.reply import Reply
 
 
@@ -33,6 +36,10 @@ class GPROChatMagics(Settings, Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
+        self.completion = Completion(self, commands.SHAPES)
+        self.kernel = identity.kernel_id(shell)
+        self.notebook = identity.notebook_path(shell)
+        self._cells = identity.CellCounter()
 
     @no_var_expand
     @line_cell_magic
@@ -40,17 +47,31 @@ class GPROChatMagics(Settings, Magics):
         """Ask a language model. The reply streams in below."""
         typed = grammar.parse(line, cell, commands.SHAPES)
         if typed.command or (cell is None and not line.strip()):
-            commands.run(self, typed.command, typed.text)
-            return None
-        return self._handed_over(self._asked(typed.text, typed.options))
+            reply = commands.run(self, typed.command, typed.text)
+        else:
+            reply = self._asked(typed.text, typed.options)
+        return reply and self._handed_over(reply)
 
     gprochat.__doc__ = f"Ask a language model.\n\n{grammar.overview(commands.SHAPES)}"
 
-    def chat(self) -> Chat:
-        """The conversation that prompts go to."""
+    def conversations(self) -> Conversations:
+        """The conversations that are open or kept."""
+        from gprochat_magic import conversations  # brings SQLite, which loading must not
+
+        return conversations.shared()
+
+    def chat(self, name: str = "") -> Chat:
+        """A conversation to talk in, by name, which must exist; without, the current one."""
         from gprochat_magic.chat import Chat  # brings aiohttp, which loading must not
 
-        return Chat()
+        if name:
+            self.conversations().open(name)
+        return Chat(name)
+
+    def keep_view(self) -> None:
+        """Keep which turns are in view, after a subcommand changed it."""
+        home = self.conversations()
+        home.keep(home.current, [])
 
     def _asked(self, text: str, options: argparse.Namespace) -> Reply:
         if not text.strip():
@@ -60,13 +81,20 @@ class GPROChatMagics(Settings, Magics):
         filled = (
             Filled(text) if options.raw else fill(text, self._namespace(), strict=options.strict)
         )
-        # The chat brings aiohttp; loading the extension must not.
-        from gprochat_magic.chat import Options
-        from gprochat_magic.notebook.cell import display_for
+        if options.new:
+            self.conversations().new(options.conversation or "")
+        return self.send(filled, options)
 
-        chat = self.chat()
+    def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
+        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
+        from gprochat_magic.notebook.cell import display_for
+        from gprochat_magic.sending import Options
+
+        chat = self.chat(options.conversation or "")
+        line = chat.conversation.line()
+        place = self._cells.next(self.shell, line[-1].cell if line else "")
         run = chat.start(
-            filled.text,
+            prompt.text,
             Options(
                 model=options.model,
                 system=options.system,
@@ -74,6 +102,9 @@ class GPROChatMagics(Settings, Magics):
                 history=not options.no_history,
                 timeout=options.timeout,
                 proxy=options.proxy,
+                cell=place.cell,
+                rerun=place.rerun,
+                again=again,
             ),
         )
         as_text = options.format == "text"
@@ -86,7 +117,7 @@ class GPROChatMagics(Settings, Magics):
         finally:
             # Also when it broke off: what had arrived stays, and the error says the rest.
             reply = run.reply()
-            display.finish(reply, footer(reply, filled))
+            display.finish(reply, footer(reply, prompt))
         if options.output:
             self.shell.user_ns[options.output] = reply
         return reply

@@ -1,0 +1,93 @@
+"""Tab: flags, subcommands, models, conversations, and the user's names inside braces."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+
+from gprochat_magic.errors import GPROChatError
+from gprochat_magic.notebook import grammar
+from gprochat_magic.notebook.grammar import Shape
+
+if TYPE_CHECKING:
+    from gprochat_magic.notebook.magics import GPROChatMagics
+
+_MAGIC = re.compile(r"(?:^|=)\s*%%?gprochat\s(?P<typed>.*)$")
+_FIELD = re.compile(r"\{(?P<path>[^\W\d][\w.]*|)$")
+
+
+class Completion:
+    """A matcher for IPython's completer. It answers only on lines and in cells of ours."""
+
+    def __init__(self, magics: GPROChatMagics, shapes: Iterable[Shape]) -> None:
+        self._magics = magics
+        self._shapes = {shape.name: shape for shape in shapes if shape.name}
+
+        # The matcher carries attributes, which a bound method cannot.
+        marked: Any = context_matcher(identifier="gprochat")
+        self.match = marked(functools.partial(self._match))
+
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
+        until = context.text_until_cursor
+        line = _MAGIC.search(until)
+        inside_cell = context.full_text.startswith("%%gprochat") and context.cursor_line > 0
+        if line is None and not inside_cell:
+            return {"completions": []}
+        if field := _FIELD.search(until):
+            return _result(self._names(field["path"]), field["path"])
+        if line is None:
+            return {"completions": [], "suppress": True}
+        words = line["typed"].split(" ")
+        return _result(self._words(words[:-1], words[-1]), words[-1])
+
+    def _words(self, before: list[str], fragment: str) -> list[str]:
+        before = [word for word in before if word]
+        last = before[-1] if before else ""
+        if (flag := grammar.BY_NAME.get(last)) and flag.metavar:
+            return self._values(flag.completes, flag.choices)
+        if (shape := self._shapes.get(last)) and len(before) == 1:
+            return self._values(shape.completes, ())
+        if fragment.startswith("-"):
+            return [name for name in grammar.BY_NAME if name.startswith(fragment)]
+        return list(self._shapes) if not before else []
+
+    def _values(self, kind: str, choices: tuple[str, ...]) -> list[str]:
+        if kind == "conversation":
+            try:
+                return self._magics.conversations().names()
+            except GPROChatError:
+                return []  # a history that cannot be read now has no names to offer
+        if kind == "model":
+            from gprochat_magic.provider import GPROChat  # brings aiohttp, which loading must not
+
+            return GPROChat.get_models()
+        return list(self._shapes) if kind == "subcommand" else list(choices)
+
+    def _names(self, path: str) -> list[str]:
+        """What a field can begin with: the user's names, or attributes of what is typed already."""
+        owner, dot, _ = path.rpartition(".")
+        if not dot:
+            hidden = self._magics.shell.user_ns_hidden
+            return [name for name in self._magics.shell.user_ns if name not in hidden]
+        first, *rest = owner.split(".")
+        try:
+            found = self._magics.shell.user_ns[first]
+            for attribute in rest:
+                found = getattr(found, attribute)
+            return [f"{owner}.{name}" for name in dir(found) if not name.startswith("_")]
+        except Exception:  # noqa: BLE001  # a property may raise anything, and Tab must not
+            return []
+
+
+def _result(candidates: Iterable[str], fragment: str) -> SimpleMatcherResult:
+    fitting = [SimpleCompletion(each) for each in candidates if each.startswith(fragment)]
+    return {"completions": fitting, "matched_fragment": fragment, "suppress": True}

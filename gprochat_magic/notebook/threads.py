@@ -1,0 +1,265 @@
+"""The subcommands about conversations, a row each."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+
+from gprochat_magic import markdown
+from gprochat_magic.conversation import Conversation, Turn
+from gprochat_magic.errors import ConfigError
+from gprochat_magic.notebook.grammar import Row, Shape, flags_of
+from gprochat_magic.notebook.prompt import Filled
+
+if TYPE_CHECKING:
+    from gprochat_magic.notebook.magics import GPROChatMagics
+    from gprochat_magic.reply import Reply
+
+
+def _new(magics: GPROChatMagics, name: str) -> str:
+    line = magics.conversations().new(name)
+    return f"{line.conversation.name}: a new conversation; prompts go there now."
+
+
+def _use(magics: GPROChatMagics, name: str) -> str:
+    home = magics.conversations()
+    name, at, place = name.partition(":")
+    if not name and not at:
+        before = home.left_before()
+        if before is None:
+            raise UsageError("this notebook had no conversation before; %gprochat list shows all")
+        name = before.name
+    conversation = (home.use(name) if name else home.current).conversation
+    if at:
+        _show(conversation, place)
+    count = len(conversation.line())
+    return f"{name or conversation.name}: {count} turns in view; prompts go there now."
+
+
+def _show(conversation: Conversation, place: str) -> None:
+    """Bring an alternative into view, named as history names it: the turn, a dot, which of them."""
+    number, _, which = place.partition(".")
+    turn = conversation.at(int(number)) if number.isdecimal() else None
+    others = conversation.alternatives(turn) if turn else []
+    if not which.isdecimal() or not 0 < int(which) <= len(others):
+        raise UsageError(
+            f"there is no {place}; %gprochat history shows turns that have alternatives"
+        )
+    conversation.show(others[int(which) - 1])
+
+
+def _list(magics: GPROChatMagics, argument: str) -> str:
+    home = magics.conversations()
+    summaries = home.summaries()
+    current = home.name_of(home.current)
+    rows = [
+        f"{'*' if each.name == current else ' '} {each.name:<24} {each.turns:>5} turns  "
+        f"{_when(each.updated)}  {Path(each.notebook).name}".rstrip()
+        for each in summaries
+    ]
+    return "\n".join(rows) or "No conversations are kept yet."
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _rename(magics: GPROChatMagics, names: str) -> str:
+    old, new = names.split()
+    magics.conversations().rename(old, new)
+    return f"{old} is called {new} now."
+
+
+def _delete(magics: GPROChatMagics, name: str) -> str:
+    return f"{name}: deleted, with {magics.conversations().delete(name)} turns."
+
+
+def _fork(magics: GPROChatMagics, name: str) -> str:
+    line = magics.conversations().fork(name)
+    return (
+        f"{line.conversation.name}: a copy of {len(line.conversation)} turns; prompts go there now."
+    )
+
+
+def _history(magics: GPROChatMagics, argument: str) -> str:
+    conversation = magics.chat().conversation
+    turns = conversation.line()
+    if not turns:
+        return "No turns yet."
+    first = max(0, len(turns) - int(argument)) if argument else 0
+    return "\n".join(
+        _told(number, turn, conversation) for number, turn in enumerate(turns, 1) if number > first
+    )
+
+
+def _told(number: int, turn: Turn, conversation: Conversation) -> str:
+    others = conversation.alternatives(turn)
+    remarks = [
+        f"{others.index(turn) + 1} of {len(others)}" if len(others) > 1 else "",
+        "" if turn.state == "complete" else turn.state,
+        "an earlier turn has changed since" if turn.stale else "",
+    ]
+    said = ", ".join(filter(None, remarks))
+    reply = markdown.plain(turn.reply) if turn.reply else f"({turn.error or 'no reply'})"
+    asked = "\n".join(f"  > {line}" for line in markdown.plain(turn.prompt).splitlines())
+    answered = "\n".join(f"    {line}" for line in reply.splitlines())
+    return f"{number}{f'  [{said}]' if said else ''}\n{asked}\n{answered}"
+
+
+def _search(magics: GPROChatMagics, text: str) -> str:
+    hits = magics.conversations().search(text)
+    width = max((len(hit.name) for hit in hits), default=0) + 2
+    rows = [f"{hit.name:<{width}}{' '.join(markdown.plain(hit.snippet).split())}" for hit in hits]
+    return "\n".join(rows) or f"Nothing is found with {text!r}."
+
+
+def _export(magics: GPROChatMagics, argument: str) -> str:
+    from gprochat_magic import transcript  # brings nbformat, which loading must not
+
+    name = argument.removesuffix("--force").strip()
+    path = Path(name).expanduser()
+    conversation = magics.chat().conversation
+    text = transcript.write(conversation, path.suffix)
+    if path.exists() and name == argument:
+        raise ConfigError(
+            f"{path} is there already", hint=f"%gprochat export {name} --force replaces it."
+        )
+    _put(path, text)
+    return f"{path}: {len(conversation.line())} turns written."
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `ConfigError` where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="", dir=path.parent, delete=False
+        ) as file:
+            file.write(text)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", hint="Choose another place."
+        ) from None
+
+
+def _import(magics: GPROChatMagics, name: str) -> str:
+    from gprochat_magic import transcript
+
+    path = Path(name).expanduser()
+    try:
+        if path.stat().st_size > transcript.LARGEST:
+            raise ConfigError(
+                f"{path} is larger than {transcript.LARGEST >> 20} MiB", hint="Split it."
+            )
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise ConfigError(f"{path} cannot be read: {what}", hint="Check the name.") from None
+    home = magics.conversations()
+    conversation = transcript.read(text, path.suffix, home.free_name(path.stem))
+    home.adopt(conversation)
+    name = conversation.name
+    return f"{name}: {len(conversation)} turns read; %gprochat use {name} goes there."
+
+
+def _reset(magics: GPROChatMagics, argument: str) -> str:
+    conversation = magics.chat().conversation
+    count = conversation.clear()
+    magics.keep_view()
+    return f"{conversation.name}: {count} turns left behind; the next prompt starts anew."
+
+
+def _undo(magics: GPROChatMagics, argument: str) -> str:
+    conversation = magics.chat().conversation
+    count = conversation.back(int(argument or 1))
+    magics.keep_view()
+    return f"{conversation.name}: {count} turns taken back, {len(conversation.line())} in view."
+
+
+def _retry(magics: GPROChatMagics, argument: str) -> Reply:
+    options, rest = flags_of(argument)
+    turn = _turn(magics, rest)
+    return magics.send(Filled(turn.prompt), options, again=turn)
+
+
+def _edit(magics: GPROChatMagics, argument: str) -> str:
+    conversation = magics.chat().conversation
+    turn = _turn(magics, argument)
+    number = conversation.line().index(turn) + 1
+    conversation.back(len(conversation.line()) - number + 1)
+    magics.keep_view()
+    # --raw: what was put into the prompt then is in it already.
+    magics.shell.set_next_input(f"%%gprochat --raw\n{turn.prompt}")
+    return (
+        f"The prompt of turn {number} is in the next cell. That turn and those after it are out of "
+        "view; the old ones stay in the conversation."
+    )
+
+
+def _turn(magics: GPROChatMagics, number: str) -> Turn:
+    conversation = magics.chat().conversation
+    turn = conversation.at(int(number) if number else len(conversation.line()))
+    if turn is None:
+        raise UsageError(f"there is no turn {number}" if number else "there is no turn yet")
+    return turn
+
+
+_WORD = r"[^\s:]\S*"
+ROWS: tuple[Row, ...] = (
+    (Shape("new", "[NAME]", rf"({_WORD})?", "begin a conversation, and talk there"), _new),
+    (
+        Shape(
+            "use",
+            "[NAME][:TURN.N]",
+            rf"({_WORD})?(:\d+\.\d+)?",
+            "talk in that conversation, or in this notebook's last one; :2.1 brings back the first "
+            "alternative of turn 2",
+            completes="conversation",
+        ),
+        _use,
+    ),
+    (Shape("list", "", "", "the conversations that are kept"), _list),
+    (
+        Shape(
+            "rename",
+            "OLD NEW",
+            rf"{_WORD}\s+{_WORD}",
+            "give a conversation another name",
+            completes="conversation",
+        ),
+        _rename,
+    ),
+    (
+        Shape("delete", "NAME", _WORD, "remove a conversation for good", completes="conversation"),
+        _delete,
+    ),
+    (Shape("fork", "[NAME]", rf"({_WORD})?", "go on in a copy of what is in view"), _fork),
+    (Shape("history", "[N]", r"\d*", "the turns in view, or the last N"), _history),
+    (Shape("search", "TEXT", r".+", "find turns by their words, in every conversation"), _search),
+    (
+        Shape(
+            "export",
+            "FILE [--force]",
+            r"\S+(\s+--force)?",
+            "write the conversation as .md, .json or .ipynb",
+        ),
+        _export,
+    ),
+    (Shape("import", "FILE", r"\S+", "read a conversation from such a file"), _import),
+    (Shape("reset", "", "", "start anew; earlier turns stay in the conversation"), _reset),
+    (Shape("undo", "[N]", r"\d*", "take back the last turn, or the last N"), _undo),
+    (
+        Shape(
+            "retry",
+            "[-m MODEL] [N]",
+            r"((-m|--model)[ =]\s*\S+\s*)?\d*",
+            "ask the last prompt, or that of turn N, once more",
+        ),
+        _retry,
+    ),
+    (Shape("edit", "[N]", r"\d*", "put a prompt into the next cell, to ask it differently"), _edit),
+)

@@ -1,0 +1,262 @@
+"""One send: waits for its place, asks, yields what comes, and leaves a settled, kept turn.
+
+Invariants: sends on one conversation run one after another, in the order they were made; a turn is
+kept from the moment its prompt is sent; it leaves `pending` exactly once; what took another turn's
+place and then failed gives it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gprochat_magic import config, conversations, embedded, engine
+from gprochat_magic.conversation import Change, Conversation, Turn, Window
+from gprochat_magic.conversations import Conversations, Line
+from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
+from gprochat_magic.messages import ImagePart, Message, text_of
+from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of, wire_of
+from gprochat_magic.retry import Waiting
+from gprochat_magic.target import Pool, Target
+from gprochat_magic.transport import Ask, Exchange
+
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_CHARACTERS = 16_384
+"""How much of a growing reply a dying process may lose."""
+KEPT_SECONDS = 2.0
+"""How long a finished turn is waited for to reach the disk before the reply ends without it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one prompt is sent. None means as the settings say.
+
+    `turns` is how many earlier turns go along (-1: all that fit the token budget); `history=False`
+    sends none and keeps nothing; `timeout` is in seconds. `cell` names the notebook cell that asks,
+    and `rerun` says that its earlier turn in view is to be replaced. `again` is a turn beside which
+    this one is put. `images` go along with the prompt, `parameters` (temperature, max_tokens, …)
+    with the request.
+    """
+
+    model: str | None = None
+    system: str | None = None
+    turns: int | None = None
+    history: bool = True
+    timeout: float | None = None
+    proxy: str | None = None
+    cell: str = ""
+    rerun: bool = False
+    again: Turn | None = None
+    images: tuple[ImagePart, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+DEFAULTS = Options()
+
+Event = str | Waiting
+"""What a send yields: a piece of the reply, or that it will ask again after a while."""
+
+
+@dataclass
+class Sent:
+    """What is known of a prompt on its way: its turn, its place in the conversation, remarks."""
+
+    turn: Turn
+    window: Window | None = None
+    number: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def checked(options: Options, settings: config.Settings) -> None:
+    """Find what is wrong with the options while nothing has been sent. Raises `ConfigError`."""
+    limits_of(settings, {"timeout": options.timeout})
+    if options.proxy:
+        checked_proxy(options.proxy)
+        if not settings.api_endpoint:
+            raise ConfigError(
+                "a proxy cannot stand before the embedded gateway, which is in this process",
+                hint="Leave --proxy out, or configure an endpoint.",
+            )
+
+
+async def send(
+    line: Line,
+    sent: Sent,
+    options: Options,
+    settings: config.Settings,
+    emit: Callable[[Event], None],
+) -> AsyncGenerator[Event]:
+    """Wait for the sends before this one, then send: the pieces of the reply, in one turn."""
+    async with line.lock:
+        target = await target_of(settings)
+        place = _Place(line, sent, options)
+        exchange = _exchange(line.conversation, sent, options, settings, target, emit)
+        began = time.monotonic()
+        try:
+            async with contextlib.aclosing(exchange.stream()) as pieces:
+                async for piece in pieces:
+                    place.checkpoint(exchange, piece)
+                    yield piece
+        except GPROChatError as error:
+            _explain(error, target)
+            sent.turn.error = error.message
+            raise
+        finally:
+            _settle(sent, exchange, time.monotonic() - began)
+            kept = place.settle()
+            if not _cancelled():
+                # Before the cell ends; but a user who pressed Stop is not kept waiting.
+                await kept.wait()
+
+
+class _Place:
+    """Where a turn goes in its conversation, and its being kept there."""
+
+    def __init__(self, line: Line, sent: Sent, options: Options) -> None:
+        self._line, self._sent, self._history = line, sent, options.history
+        self._home: Conversations = conversations.shared()
+        self._before = line.conversation.head
+        self._stale = [(turn, turn.stale) for turn in line.conversation.line()]
+        self._old: Turn | None = None
+        self._checked_at, self._unchecked = time.monotonic(), 0
+        if self._history:
+            self._home.keep(line, self._take(options))
+            sent.number = len(line.conversation.line())
+
+    def _take(self, options: Options) -> Change:
+        conversation, turn = self._line.conversation, self._sent.turn
+        turn.cell = options.cell
+        if options.again is not None:
+            return conversation.branch(turn, options.again.parent)
+        self._old = conversation.made_by(options.cell) if options.rerun else None
+        return conversation.replace(self._old, turn) if self._old else conversation.append(turn)
+
+    def checkpoint(self, exchange: Exchange, piece: str) -> None:
+        """Keep what has arrived, once in a while."""
+        now = time.monotonic()
+        self._unchecked += len(piece)
+        late = now - self._checked_at >= CHECKPOINT_SECONDS
+        if self._history and (late or self._unchecked >= CHECKPOINT_CHARACTERS):
+            self._checked_at, self._unchecked = now, 0
+            self._sent.turn.reply = exchange.text
+            self._home.keep(self._line, [self._sent.turn])
+
+    def settle(self) -> _Kept:
+        """Keep the turn as it ended; one that failed gives back what it took the place of."""
+        if not self._history:
+            return _Kept(None, self._home, self._sent)
+        change = [self._sent.turn]
+        if self._sent.turn.state == "failed":
+            change += self._give_back()
+        return _Kept(self._home.keep(self._line, change), self._home, self._sent)
+
+    def _give_back(self) -> Change:
+        conversation, turn = self._line.conversation, self._sent.turn
+        if self._old is not None:
+            change = conversation.replace(turn, self._old)
+            for each, stale in self._stale:
+                each.stale = stale
+            return change
+        if turn.parent != self._before:
+            conversation.head = self._before
+        return []
+
+
+class _Kept:
+    """A settled turn on its way to the disk."""
+
+    def __init__(self, future: conversations.Kept | None, home: Conversations, sent: Sent) -> None:
+        self._future, self._home, self._sent = future, home, sent
+
+    async def wait(self) -> None:
+        """Wait until it is there, within bounds, and note what the store has to say."""
+        if self._future is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.shield(asyncio.wrap_future(self._future)), KEPT_SECONDS
+                )
+            self._sent.notes.extend(self._home.notices())
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _exchange(
+    conversation: Conversation,
+    sent: Sent,
+    options: Options,
+    settings: config.Settings,
+    target: Target,
+    emit: Callable[[Event], None],
+) -> Exchange:
+    window = conversation.window(
+        sent.turn.prompt,
+        after=sent.turn.parent,
+        system=settings.system if options.system is None else options.system,
+        turns=_turns(options, settings),
+        token_budget=settings.token_budget,
+    )
+    sent.window = window
+    if window.left_out and options.history:
+        sent.notes.append(f"{window.left_out} earlier turns left out")
+    pool = engine.shared().keep("http", Pool)
+    wire_name = settings.wire or ("flat" if settings.api_endpoint else "turns")
+    return Exchange(
+        target,
+        Ask(
+            [*window.messages[:-1], _with_images(window.messages[-1], options.images)],
+            wire=wire_of(wire_name),
+            model=sent.turn.model,
+            options=_parameters(options, settings),
+        ),
+        session=pool.session,
+        clock=clock,
+        limits=limits_of(settings, {"timeout": options.timeout}),
+        proxy=proxy_of(settings.proxy if options.proxy is None else options.proxy, target),
+        on_wait=emit,
+    )
+
+
+def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
+    if not images:
+        return message
+    return {"role": message["role"], "content": [{"text": text_of(message)}, *images]}
+
+
+def _parameters(options: Options, settings: config.Settings) -> dict[str, Any]:
+    """What the model is told beside the messages: the settings, then what was given."""
+    configured = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+    known = {name: value for name, value in configured.items() if value is not None}
+    return {**known, **options.parameters}
+
+
+def _turns(options: Options, settings: config.Settings) -> int | None:
+    if not options.history:
+        return 0
+    turns = settings.turns if options.turns is None else options.turns
+    return None if turns < 0 else turns
+
+
+def _explain(error: GPROChatError, target: Target) -> None:
+    """Say why the embedded gateway broke off: the wire itself can only say that it did."""
+    if isinstance(error, StreamInterruptedError) and target.renew is not None:
+        reason = embedded.shared().reason(error.request_id or "")
+        if reason:
+            error.message = f"the backend broke off: {reason}"
+            error.args = (error.message,)
+
+
+def _settle(sent: Sent, exchange: Exchange, elapsed: float) -> None:
+    turn = sent.turn
+    turn.reply, turn.state = exchange.text, exchange.state
+    turn.replaced, turn.elapsed = exchange.replaced, elapsed
+    if turn.state == "unverified":
+        sent.notes.append("the end of this reply is not proven")
+    if turn.replaced:
+        sent.notes.append(f"{turn.replaced} characters could not be read")
