@@ -165,6 +165,15 @@ def is_address(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and sound
 
 
+def has_password(address: str) -> bool:
+    """Whether an address names a user or carries a query, either of which may be secret."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return True
+    return "@" in parts.netloc or bool(parts.query)
+
+
 def host_of(address: str) -> str:
     """The host and port of an address, for people: a URL may hold more than may be shown."""
     return urlsplit(address).netloc.rpartition("@")[2]

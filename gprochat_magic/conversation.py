@@ -186,15 +186,15 @@ class Conversation:
         self,
         prompt: str,
         *,
-        after: str | None | Literal["head"] = "head",
+        after: str | Literal["head"] | None = "head",
         system: str = "",
         turns: int | None = None,
         token_budget: int,
     ) -> Window:
         """The prompt with as many turns before it as fit both limits, whole turns only.
 
-        `after` is the id of the turn that it follows. Failed turns are left out and not counted. `turns=None`
-        sets no limit on their number.
+        `after` is the id of the turn that it follows. Failed turns are left out and not counted.
+        `turns=None` sets no limit on their number.
         """
         last = self.head if after == "head" else after
         earlier = [turn for turn in self._back_from(last) if turn.state in SENT]

@@ -45,7 +45,7 @@ class Line:
 
     @property
     def lock(self) -> asyncio.Lock:
-        """What sends hold in turn. A new loop, after the engine was stopped, has a lock of its own."""
+        """What sends hold in turn. A new loop, after a stop of the engine, has one of its own."""
         loop = asyncio.get_running_loop()
         if self._lock is None or self._lock[0] is not loop:
             self._lock = loop, asyncio.Lock()

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.interactiveshell import InteractiveShell
 
 from gprochat_magic import config, engine
+from gprochat_magic.notebook import notices
 from gprochat_magic.notebook.magics import GPROChatMagics, make
 from gprochat_magic.notebook.question import Question
 
@@ -22,6 +23,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformer_manager.token_transformers.append(Question)
     shell.events.register("post_run_cell", magics.failures.note)
     shell.Completer.custom_matchers.append(magics.completion.match)
+    magics.observe(notices.typed, notices.WATCHED)
     config.put_in_force(magics)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.gateways import Served, served
-from tests.kernels import Kernel, Ran, kernel
+from tests.kernels import Ran, kernel
 
 CANARY = "canary-7d1e9b40-never-to-be-shown-anywhere"
 PASSWORD = "canary-proxy-password"
@@ -89,7 +89,7 @@ def test_F127_the_key_is_in_no_output_file_or_log(tmp_path: Path, far: Served, w
         environment["GPROCHAT_API_ENDPOINT"] = far.gateway.endpoint
     with kernel(**environment) as k:
         ran = [k.run(cell) for cell in [VERBOSE, *FAILURES]]
-        names = [r.error["ename"] for r in ran if r.status == "error"]
+        names = [r.reply["content"]["ename"] for r in ran if r.status == "error"]
         k.manager.shutdown_kernel()
     found = everything(tmp_path, ran)
 
@@ -120,11 +120,11 @@ def test_F127_the_key_of_the_embedded_gateway(tmp_path: Path) -> None:
     with kernel(IPYTHONDIR=str(tmp_path)) as k:
         cells = [cell for cell in FAILURES if "proxy" not in cell]
         ran = [k.run(cell) for cell in [VERBOSE, "%gprochat hello", *cells, "%gprochat cut"]]
-        secret = k.value(
-            "__import__('gprochat_magic.engine').engine.shared().run("
-            "__import__('gprochat_magic.embedded').embedded.shared().target('demo')"
-            ").secret.reveal()"
+        k.run(
+            "from gprochat_magic import embedded, engine\n"
+            "async def key(): return (await embedded.shared().target('demo')).secret.reveal()"
         )
+        secret = k.value("engine.shared().run(key())")
         k.manager.shutdown_kernel()
 
     assert len(secret) >= 32
@@ -140,7 +140,7 @@ def test_F127_the_key_of_the_embedded_gateway(tmp_path: Path) -> None:
     ],
 )
 def test_F128_a_secret_typed_in_a_cell_works_with_a_notice(cell: str) -> None:
-    """It is in force, and the cell says that it is now in In[] and the history, and what is better."""
+    """It is in force; the cell says where it is now, and what to do instead."""
     with kernel() as k:
         ran = k.run(cell.replace("{typed}", CANARY))
 
