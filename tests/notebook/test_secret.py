@@ -148,7 +148,7 @@ def test_F128_a_secret_typed_in_a_cell_works_with_a_notice(cell: str) -> None:
         assert "now in this cell, in In[] and in IPython's history" in ran.stdout
         assert "GPROCHAT_" in ran.stdout
         assert CANARY not in ran.stdout
-        in_force = k.value("__import__('gprochat_magic.config').config.current().proxy")
+        in_force = k.value("__import__('gprochat_magic.config').config.current().proxy + ''")
         key = k.value("__import__('gprochat_magic.config').config.current().secret_key.reveal()")
         assert CANARY in (in_force + key)
         assert CANARY not in k.run("%gprochat").stdout + k.run("%config GPROChatMagics").stdout
