@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any, ClassVar, TypeGuard, cast
 
 from gprochat_magic import config, embedded, engine, wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret, Settings
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.limits import Limits
@@ -21,7 +22,7 @@ from gprochat_magic.transport import Ask, Exchange
 OPTIONS = frozenset({"temperature", "max_tokens", "top_p", "stop", "seed"})
 """Keywords that are sent to the model where the wire carries options."""
 
-clock = wire.Clock()
+clock = Clock()
 """The clock of this process: all its sends, whatever started them, must sign rising times."""
 
 

@@ -19,6 +19,7 @@ import yarl
 
 from gprochat_magic import attempt, wire
 from gprochat_magic.body import Body
+from gprochat_magic.clock import Clock
 from gprochat_magic.conversation import State
 from gprochat_magic.errors import (
     ConnectError,
@@ -58,7 +59,7 @@ class Exchange:
         ask: Ask,
         *,
         session: aiohttp.ClientSession | Callable[[Target], aiohttp.ClientSession],
-        clock: wire.Clock,
+        clock: Clock,
         limits: Limits = Limits(),  # noqa: B008  # frozen, so sharing it is safe
         proxy: str = "",
         ssl_context: ssl.SSLContext | None = None,

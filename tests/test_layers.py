@@ -15,7 +15,7 @@ DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links"},
-    {"messages", "limits", "retry", "config", "stream", "formulas", "highlight"},
+    {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "conversation", "engine", "markup", "target", "body", "refusal"},
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript"},

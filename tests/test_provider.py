@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from gprochat_magic import engine, errors, provider, wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret, Settings
 from gprochat_magic.messages import Messages
 from gprochat_magic.provider import AsyncGeneratorProvider, GPROChat, ProviderModelMixin
@@ -104,7 +105,7 @@ def test_signature_without_a_key(key: str | None) -> None:
 @pytest.mark.asyncio
 async def test_request_to_the_letter(mocked: Mocked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Address, headers and body of a request are those of the protocol, byte for byte."""
-    monkeypatch.setattr(provider, "clock", wire.Clock(lambda: 1_700_000_000.0))
+    monkeypatch.setattr(provider, "clock", Clock(lambda: 1_700_000_000.0))
     headers = {"Content-Length": "4"}
     mocked.post(GPROChat.api_endpoint, body="fine", headers=headers, content_type="text/plain")
     pieces = await ask(secret_key="test-secret")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gprochat_magic import wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.errors import BadRequestError
 from gprochat_magic.messages import Messages
 
@@ -141,14 +142,14 @@ def test_decoder_keeps_text(text: str) -> None:
 def test_timestamps_rise() -> None:
     """Timestamps rise strictly, also while the clock stands still or goes back."""
     moments = iter([100.0, 100.0, 40.0, 100.002, 500.0])
-    clock = wire.Clock(lambda: next(moments))
+    clock = Clock(lambda: next(moments))
 
     assert [clock.now() for _ in range(5)] == [100_000, 100_001, 100_002, 100_003, 500_000]
 
 
 def test_clock_follows_a_server_that_is_behind() -> None:
     """What is learnt of a server's clock holds for all its paths, backwards too."""
-    clock = wire.Clock(lambda: 1000.0)
+    clock = Clock(lambda: 1000.0)
     before = clock.now("http://a.example/x")
     clock.learn("http://a.example/x", 400.0)
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gprochat_magic import wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.conversation import State
 from gprochat_magic.errors import GPROChatError
@@ -54,7 +54,7 @@ async def send(
     prompt: str = "hello",
     limits: Limits = QUICK,
     pool: Pool | None = None,
-    clock: wire.Clock | None = None,
+    clock: Clock | None = None,
     target: Target | None = None,
     trust_env: bool = False,
     on_piece: Callable[[], Awaitable[object]] | None = None,
@@ -68,7 +68,7 @@ async def send(
     async with contextlib.AsyncExitStack() as stack:
         pool = pool or await stack.enter_async_context(contextlib.aclosing(Pool()))
         target = target or Target(url, Secret(CANARY))
-        clock = clock or wire.Clock()
+        clock = clock or Clock()
         exchange = functools.partial(
             Exchange,
             session=functools.partial(pool.session, trust_env=trust_env),

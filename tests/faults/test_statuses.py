@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gprochat_magic import errors, gateway, wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.messages import Messages
 from gprochat_magic.target import Target
 from tests.conftest import Mocked
@@ -160,7 +161,7 @@ class Server:
 @pytest.mark.parametrize("seconds", [600, -600, 86_400])
 async def test_F22_clock_skew(waits: list[float], seconds: float) -> None:
     """A clock that is off is learnt from the server, once: the next send is right at once."""
-    clock = wire.Clock()
+    clock = Clock()
     async with serving(Server(seconds)) as raw:
         first = await send(raw, sent="fine", clock=clock)
         second = await send(raw, sent="fine", clock=clock)
@@ -186,7 +187,7 @@ async def test_F22_skew_that_stays(waits: list[float]) -> None:
 
 async def test_F22_one_server_does_not_set_the_clock_of_another() -> None:
     """What one server's clock shows changes no timestamp for another."""
-    clock = wire.Clock(lambda: 1_000_000.0)
+    clock = Clock(lambda: 1_000_000.0)
     before = clock.now("https://a.example/x")
     clock.learn("https://b.example/x", 5_000_000.0)
     after = clock.now("https://a.example/x")
@@ -225,7 +226,7 @@ class Echo:
         yield str(messages[-1]["content"])
 
 
-class Stuck(wire.Clock):
+class Stuck(Clock):
     """A clock that gives each timestamp twice."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gprochat_magic import wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import GPROChatError
 from gprochat_magic.target import Pool, Target
@@ -42,7 +42,7 @@ async def weigh(url: str) -> dict[str, Any]:
     memory, began, error = peak(anew=True), time.process_time(), ""
     async with contextlib.aclosing(Pool()) as pool:
         target, ask = Target(url, Secret("made up")), Ask([{"role": "user", "content": "hello"}])
-        exchange = Exchange(target, ask, session=pool.session, clock=wire.Clock())
+        exchange = Exchange(target, ask, session=pool.session, clock=Clock())
         try:
             async with contextlib.aclosing(exchange.stream()) as pieces:
                 async for _ in pieces:

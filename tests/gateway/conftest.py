@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from gprochat_magic import gateway, wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.messages import Messages
 
 
@@ -78,7 +79,7 @@ class Client:
     def __init__(self, served: gateway.Gateway) -> None:
         self.served = served
         self.host = urlsplit(served.endpoint).netloc
-        self.now = wire.Clock().now
+        self.now = Clock().now
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """An open connection."""

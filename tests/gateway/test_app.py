@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gprochat_magic import wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.gateway.app import FAILURES
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.messages import Messages
@@ -149,7 +150,7 @@ class TestServed:
         """Equal prompts in one millisecond are both answered."""
         client = await serve()
         at = time.time()
-        clock = wire.Clock(lambda: at)
+        clock = Clock(lambda: at)
         for _ in range(2):
             built = wire.build(
                 [{"role": "user", "content": "same"}],

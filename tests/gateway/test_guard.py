@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gprochat_magic import wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.gateway.guard import (
     Admitted,
@@ -284,7 +285,7 @@ class TestTime:
 
     def test_F117_equal_prompts_in_one_millisecond(self) -> None:
         """Two equal prompts in one millisecond are two requests, as client timestamps rise."""
-        clock, watch = wire.Clock(lambda: NOW), guard()
+        clock, watch = Clock(lambda: NOW), guard()
         bodies = [
             wire.build(HELLO, secret=SECRET, timestamp=clock.now("http://localhost")).body
             for _ in range(2)
