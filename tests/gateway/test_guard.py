@@ -23,7 +23,7 @@ from gprochat_magic.gateway.guard import (
     Refused,
     check_secrets,
 )
-from gprochat_magic.messages import Messages
+from gprochat_magic.messages import Messages, Part
 
 SECRET = "made up for this test, long enough"
 NOW = 1_700_000_000.0
@@ -176,6 +176,18 @@ class TestTrust:
 
         prompt = "System: be brief\nUser: hello\nAssistant:"
         assert Admitted([{"role": "user", "content": prompt}], {"model": ""}) == admitted
+
+    def test_pictures_count_under_the_body_signature_alone(self) -> None:
+        """A picture is not in the flattened prompt, so without the header it goes nowhere."""
+        picture: Part = {"inline_data": {"mime_type": "image/png", "data": "aGk="}}
+        turns: Messages = [{"role": "user", "content": [{"text": "what is it?"}, picture]}]
+        request = built(turns, wire="turns", model="m")
+
+        signed = now(guard().admit(request.body, headers(**request.headers)))
+        unsigned = now(guard().admit(request.body, headers()))
+
+        assert turns == signed.messages
+        assert [{"role": "user", "content": "what is it?"}] == unsigned.messages
 
     def test_an_option_cannot_pose_as_the_model(self) -> None:
         """The model is the one named beside the options."""
