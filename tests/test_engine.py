@@ -323,11 +323,13 @@ def test_a_foreign_patch_of_asyncio_does_not_reach_the_engine(own: Engine) -> No
     async def kind() -> bool:
         return isinstance(asyncio.current_task(), _asyncio.Task)
 
-    patched, asyncio.Task = asyncio.Task, asyncio.tasks._PyTask  # type: ignore[attr-defined,misc]
+    usual = asyncio.Task
+    python = asyncio.tasks._PyTask  # type: ignore[attr-defined]
+    asyncio.Task = asyncio.tasks.Task = python  # type: ignore[misc]
     try:
         assert own.run(kind())
     finally:
-        asyncio.Task = patched  # type: ignore[misc]
+        asyncio.Task = asyncio.tasks.Task = usual  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("module", ["nest_asyncio", "nest_asyncio2"])
@@ -490,6 +492,27 @@ def test_F77_the_interpreter_ends_while_a_reply_streams(far: Served, reading: st
     assert far.backend.wait_closed(1)
 
 
+def test_F77_sources_are_closed_as_the_interpreter_ends() -> None:
+    """What a source does at its end is done, though nobody waits for it."""
+    done = child(
+        """
+        import asyncio, threading
+        from gprochat_magic import engine
+        began = threading.Event()
+        async def source(emit):
+            try:
+                yield began.set()
+                await asyncio.sleep(60)
+            finally:
+                print("closed", flush=True)
+        stream = engine.shared().stream(source)
+        began.wait()
+        """
+    )
+
+    assert done.stdout == "closed\n"
+
+
 def test_F69_calls_from_many_loops_and_threads(far: Served) -> None:
     """A loop that ended, another one, other threads: each call works, no session is shared."""
 
@@ -618,3 +641,13 @@ def test_no_descriptor_is_left_by_engines(own: Engine) -> None:
 
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert len(threads()) == before
+
+
+def test_a_half_read_completion_leaves_the_interrupt_alone(far: Served) -> None:
+    """Whoever merely holds it is interrupted as ever: no handler of ours stays in place."""
+    before = signal.getsignal(signal.SIGINT)
+    generator = GPROChat.create_completion("", [{"role": "user", "content": "hello"}])
+    next(generator)
+
+    assert signal.getsignal(signal.SIGINT) is before
+    assert list(generator) == []

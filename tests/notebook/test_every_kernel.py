@@ -15,6 +15,8 @@ import pytest
 from tests.gateways import Served, served
 from tests.kernels import Kernel, kernel
 
+pytestmark = pytest.mark.soak
+
 PYTHONS = os.environ.get("GPROCHAT_TEST_KERNEL_PYTHONS", sys.executable).split(os.pathsep)
 
 
