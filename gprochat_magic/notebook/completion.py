@@ -15,7 +15,7 @@ from IPython.core.completer import (
 )
 
 from gprochat_magic.errors import GPROChatError
-from gprochat_magic.notebook import grammar
+from gprochat_magic.notebook import context, grammar
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Completion:
         marked: Any = context_matcher(identifier="gprochat")
         self.match = marked(functools.partial(self._match))
 
-    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
-        until = context.text_until_cursor
+    def _match(self, typing: CompletionContext) -> SimpleMatcherResult:
+        until = typing.text_until_cursor
         line = _MAGIC.search(until)
-        inside_cell = context.full_text.startswith("%%gprochat") and context.cursor_line > 0
+        inside_cell = typing.full_text.startswith("%%gprochat") and typing.cursor_line > 0
         if line is None and not inside_cell:
             return {"completions": []}
         if field := _FIELD.search(until):
@@ -70,6 +70,10 @@ class Completion:
             from gprochat_magic.provider import GPROChat  # brings aiohttp, which loading must not
 
             return GPROChat.get_models()
+        if kind == "context":
+            return [*self._names(""), "In[", "Out[", "Err[", *context.WORDS, "file:"]
+        if kind == "picture":
+            return self._names("")
         return list(self._shapes) if kind == "subcommand" else list(choices)
 
     def _names(self, path: str) -> list[str]:
