@@ -47,7 +47,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     ("a token of a chat", r"\b(?P<secret>xox[abeoprs]-[\w-]{10,})"),
     ("a key of a payment", r"\b(?P<secret>[rs]k_(?:live|test)_\w{10,})"),
-    ("a signed token", r"\b(?P<secret>eyJ[\w-]{10,}\.[\w-]{8,}(?:\.[\w-]*)?)"),
+    ("a signed token", r"(?<![\w-])(?P<secret>eyJ[\w-]{10,}\.[\w-]{8,}(?:\.[\w-]*)?)"),
     (
         "a header of rights",
         (

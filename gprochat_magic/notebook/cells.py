@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from gprochat_magic.masking import masked_head, masked_tail
+from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.summaries import LIMIT, Summary, summarized
 
 _SLICE = re.compile(r"In\[(?:(?P<one>\d+)|(?P<start>\d*):(?P<stop>\d*))\]")
@@ -17,27 +17,28 @@ _PART = LIMIT // 4
 """Characters that a cell, what it printed, its value and its error may have each."""
 
 
-def run_before(shell: InteractiveShell) -> dict[int, str]:
+def run_before(shell: InteractiveShell, failures: Failures) -> dict[int, str]:
     """The text of each cell run before the present one, by number, oldest first."""
+    # IPython 8 counts a cell when it ends, 9 when it begins; what has finished is the same in both.
     history: Any = shell.history_manager
     typed = history.input_hist_raw if history else []
     return {
         number: text.rstrip("\n")
         for number, text in enumerate(typed)
-        if 0 < number < shell.execution_count and text.strip()
+        if 0 < number <= failures.finished and text.strip()
     }
 
 
-def inputs(shell: InteractiveShell, item: str) -> Summary:
+def inputs(shell: InteractiveShell, failures: Failures, item: str) -> Summary:
     """`In[3]` or `In[3:5]`, which ends before 5. Raises `UsageError` for any other, or no cell."""
     place = _SLICE.fullmatch(item)
     if place is None:
         raise UsageError(f"-x {item}: In[3] is a cell, In[3:5] the cells 3 and 4; nothing was sent")
-    ran = run_before(shell)
+    ran = run_before(shell, failures)
     if place["one"]:
         wanted = {number: text for number, text in ran.items() if number == int(place["one"])}
     else:
-        start, stop = int(place["start"] or 0), int(place["stop"] or shell.execution_count)
+        start, stop = int(place["start"] or 0), int(place["stop"] or failures.finished + 1)
         wanted = {number: text for number, text in ran.items() if start <= number < stop}
     if not wanted:
         raise UsageError(f"-x {item}: no such cell was run in this session; nothing was sent")
@@ -46,9 +47,9 @@ def inputs(shell: InteractiveShell, item: str) -> Summary:
     return Summary("cells", "\n\n".join(_numbered(number, wanted[number]) for number in wanted))
 
 
-def last(shell: InteractiveShell, failures: Mapping[int, str]) -> Summary:
+def last(shell: InteractiveShell, failures: Failures) -> Summary:
     """The cell run before the present one, with its output. Raises `UsageError` if none was."""
-    ran = run_before(shell)
+    ran = run_before(shell, failures)
     if not ran:
         raise UsageError("-x last: no cell was run before this one; nothing was sent")
     number = max(ran)
@@ -78,9 +79,9 @@ def _printed(shell: InteractiveShell, number: int) -> str:
     ).strip()
 
 
-def notebook(shell: InteractiveShell) -> Summary:
+def notebook(shell: InteractiveShell, failures: Failures) -> Summary:
     """The cells run so far; where they are too many, the newest. Raises `UsageError` for none."""
-    ran = run_before(shell)
+    ran = run_before(shell, failures)
     if not ran:
         raise UsageError("-x notebook: no cell was run before this one; nothing was sent")
     told: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -32,9 +31,14 @@ class Completion:
         self._magics = magics
         self._shapes = {shape.name: shape for shape in shapes if shape.name}
 
-        # The matcher carries attributes, which a bound method cannot.
+        # The matcher carries attributes, which a bound method cannot, and a name, which a partial
+        # function has not.
         marked: Any = context_matcher(identifier="gprochat")
-        self.match = marked(functools.partial(self._match))
+
+        def match(typing: CompletionContext) -> SimpleMatcherResult:
+            return self._match(typing)
+
+        self.match = marked(match)
 
     def _match(self, typing: CompletionContext) -> SimpleMatcherResult:
         until = typing.text_until_cursor

@@ -19,6 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from gprochat_magic.masking import MARGIN, MASK, masked_head
 from gprochat_magic.notebook import cells
+from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, resolve
 from gprochat_magic.notebook.summaries import LIMIT, Summary, summarized
 
@@ -64,7 +65,7 @@ def added(filled: Filled, blocks: Sequence[Block]) -> Filled:
 def gathered(
     wanted: Iterable[str],
     shell: InteractiveShell,
-    failures: Mapping[int, str],
+    failures: Failures,
     *,
     known: Sequence[str] = (),
 ) -> list[Block]:
@@ -95,15 +96,15 @@ def _block(item: str, found: Summary, most: int, known: Sequence[str]) -> Block:
     return Block(name, found.kind, text.strip("\n"), tuple(remarks))
 
 
-def _found(item: str, shell: InteractiveShell, failures: Mapping[int, str]) -> Summary:
+def _found(item: str, shell: InteractiveShell, failures: Failures) -> Summary:
     if item.startswith("file:"):
         return _file(item.removeprefix("file:"))
     if item.startswith("In["):
-        return cells.inputs(shell, item)
+        return cells.inputs(shell, failures, item)
     if item == "last":
         return cells.last(shell, failures)
     if item == "notebook":
-        return cells.notebook(shell)
+        return cells.notebook(shell, failures)
     if item == "vars":
         return _variables(shell)
     try:
@@ -115,7 +116,7 @@ def _found(item: str, shell: InteractiveShell, failures: Mapping[int, str]) -> S
 
 def _unknown(item: str) -> str:
     if item.startswith(("Out[", "Err[")):
-        return f"-x {item}: there is nothing of that number; {item[:3]}[3] is cell 3's"
+        return f"-x {item}: there is none (as in {item[:3]}[3], for cell 3); nothing was sent"
     what = "a file is named file:PATH" if _is_file(item) else "a name, Out[3], file:PATH … is meant"
     return f"-x {item}: nothing is called that ({what}); nothing was sent"
 

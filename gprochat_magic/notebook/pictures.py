@@ -111,7 +111,7 @@ def _of_file(name: str, room: int) -> bytes:
     try:
         path = Path(name).expanduser()
         if not path.is_file():
-            raise UsageError(f"-i {name}: there is no variable and no file of that name")
+            raise UsageError(f"-i {name}: no variable and no file is called that; nothing was sent")
         with path.open("rb") as file:
             return file.read(max(room, 16) + 1)
     except (OSError, ValueError, RuntimeError) as error:

@@ -6,7 +6,10 @@ the one is a usage error that names the value, the other is cut.
 
 from __future__ import annotations
 
+import ast
 import inspect
+import linecache
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,12 +83,33 @@ def _source(value: Any) -> str:
     try:
         return inspect.cleandoc("\n" + inspect.getsource(value))
     except (OSError, TypeError):
-        pass  # made by C code or by exec: it has no source
+        pass  # made by C code or by exec, or a class of the notebook's
+    if isinstance(value, type) and value.__module__ == "__main__" and (found := _in_a_cell(value)):
+        return found
     try:
         called = f"{value.__name__}{inspect.signature(value)}"
     except (ValueError, TypeError):
         called = repr(value)
     return f"{called}\n{inspect.getdoc(value) or ''}".rstrip()
+
+
+def _in_a_cell(kind: type) -> str:
+    """The newest definition of a class in a cell; before Python 3.13 `inspect` looks in files."""
+    for entry in reversed(linecache.cache.values()):
+        # A cell has no time of change, a file has; an entry that is not read yet has one item.
+        if len(entry) == 1 or entry[1] is not None:
+            continue
+        text = "".join(entry[2])
+        if f"class {kind.__name__}" not in text:
+            continue
+        try:
+            nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        except SyntaxError:
+            continue
+        for node in nodes:
+            if node.name == kind.__name__:
+                return textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
+    return ""
 
 
 class _Enough(BaseException):

@@ -161,7 +161,12 @@ def _array(array: Any) -> tuple[str, int]:
         lines.append(f"{found.missing:,} missing (NaN)" if array.dtype.kind == "f" else "")
         lines.append(found.told(sample=False))
     cells = Cells()
-    values = [cells.short(_number(value)) for value in array.flat[: 4 * _ROWS].tolist()]
+    # numpy walks through no more dimensions than 32.
+    values = (
+        []
+        if array.ndim > 32
+        else [cells.short(_number(value)) for value in array.flat[: 4 * _ROWS].tolist()]
+    )
     if values:
         more = ", …" if array.size > len(values) else ""
         lines.append(f"first values: {', '.join(values)}{more}")
