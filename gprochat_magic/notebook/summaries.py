@@ -108,7 +108,9 @@ def _in_a_cell(kind: type) -> str:
             continue
         for node in nodes:
             if node.name == kind.__name__:
-                return textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
+                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                lines = text.splitlines()[first - 1 : node.end_lineno]
+                return textwrap.dedent("\n".join(lines))
     return ""
 
 

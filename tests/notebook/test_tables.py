@@ -75,9 +75,10 @@ def test_nothing_is_too_large(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [pd.DataFrame(), pd.DataFrame({"a": []}), pd.Series([None, None]), pl.DataFrame(), pl.Series(),
-     np.array([]), np.array(5), np.array([np.nan]), pd.Series([1], dtype="Int64"),
-     pd.Series([pd.NaT]), pd.Series(["a"], dtype="category"), pd.DataFrame([[1, 2]], columns=[0] * 2),
+    [pd.DataFrame(), pd.DataFrame({"a": []}), pd.Series([None, None]), pl.DataFrame(),
+     pl.Series(), np.array([]), np.array(5), np.array([np.nan]), pd.Series([1], dtype="Int64"),
+     pd.Series([pd.NaT]), pd.Series(["a"], dtype="category"),
+     pd.DataFrame([[1, 2]], columns=[0, 0]),
      np.array([object()]), np.zeros(2, dtype=[("a", "i4")]), pd.Series([1j])],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
