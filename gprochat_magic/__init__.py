@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gprochat_magic.chat import Chat as Chat
     from gprochat_magic.chat import ask as ask
+    from gprochat_magic.describers import register_context as register_context
     from gprochat_magic.errors import GPROChatError as GPROChatError
     from gprochat_magic.messages import Message as Message
     from gprochat_magic.messages import Messages as Messages
@@ -29,6 +30,7 @@ _HOMES = {
     "Messages": "messages",
     "Reply": "reply",
     "ask": "chat",
+    "register_context": "describers",
 }
 
 __all__ = [*_HOMES, "load_ipython_extension", "unload_ipython_extension"]

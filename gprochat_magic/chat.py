@@ -12,11 +12,20 @@ from typing import Any
 
 from gprochat_magic import config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
+from gprochat_magic.draft import Draft
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
 from gprochat_magic.messages import format_prompt, well_formed
 from gprochat_magic.provider import GPROChat
 from gprochat_magic.reply import Reply, usage
-from gprochat_magic.sending import DEFAULTS, Event, Options, Sent, checked, send
+from gprochat_magic.sending import (
+    DEFAULTS,
+    Event,
+    Options,
+    Sent,
+    checked,
+    preview,
+    send,
+)
 from gprochat_magic.stream import Stream
 
 
@@ -107,12 +116,21 @@ class Chat:
         checked(options, settings)
         turn = Turn(
             prompt,
-            model=GPROChat.get_model(options.model or settings.model),
+            model=_model(options, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )
         sent = Sent(turn)
         source = functools.partial(send, self._line, sent, options, settings)
         return Run(engine.shared().stream(source), sent)
+
+    def preview(self, prompt: str, options: Options = DEFAULTS) -> Draft:
+        """What a prompt would be sent as now; nothing is sent, kept or changed.
+
+        Its `request` is the body of the request. Raises what is wrong with the options.
+        """
+        settings = config.current()
+        model = _model(options, settings)
+        return preview(self.conversation, well_formed(prompt), options, settings, model=model)
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
         """What a run yields, taken in this thread; see `Stream.batches`."""
@@ -144,6 +162,10 @@ class Chat:
         for _ in range(5):
             if self._is_reader():
                 await asyncio.sleep(0)
+
+
+def _model(options: Options, settings: config.Settings) -> str:
+    return GPROChat.get_model(options.model or settings.model)
 
 
 def _here() -> object:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gprochat_magic import config, conversations, embedded, engine
 from gprochat_magic.conversation import Change, Conversation, Turn, Window
 from gprochat_magic.conversations import Conversations, Line
+from gprochat_magic.draft import Draft, drafted, wire_name
 from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
-from gprochat_magic.messages import ImagePart, Message, text_of
-from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of, wire_of
+from gprochat_magic.messages import ImagePart
+from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of
 from gprochat_magic.retry import Waiting
 from gprochat_magic.target import Pool, Target
-from gprochat_magic.transport import Ask, Exchange
+from gprochat_magic.transport import Exchange
 
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_CHARACTERS = 16_384
@@ -81,6 +82,25 @@ def checked(options: Options, settings: config.Settings) -> None:
                 "a proxy cannot stand before the embedded gateway, which is in this process",
                 hint="Leave --proxy out, or configure an endpoint.",
             )
+    if options.images and wire_name(settings) == "flat":
+        raise ConfigError(
+            "pictures (-i) cannot go along: the flat wire carries one text",
+            hint="%config GPROChatMagics.wire = 'turns', if the endpoint understands turns.",
+        )
+
+
+def preview(
+    conversation: Conversation,
+    prompt: str,
+    options: Options,
+    settings: config.Settings,
+    *,
+    model: str,
+) -> Draft:
+    """What `send` would send now. Nothing is sent, kept or changed. Raises `ConfigError`."""
+    checked(options, settings)
+    after = _behind(conversation, options)
+    return drafted(conversation, prompt, options, settings, after=after, model=model)
 
 
 async def send(
@@ -132,7 +152,7 @@ class _Place:
         turn.cell = options.cell
         if options.again is not None:
             return conversation.branch(turn, options.again.parent)
-        self._old = conversation.made_by(options.cell) if options.rerun else None
+        self._old = _replaced(conversation, options)
         return conversation.replace(self._old, turn) if self._old else conversation.append(turn)
 
     def checkpoint(self, exchange: Exchange, piece: str) -> None:
@@ -166,6 +186,21 @@ class _Place:
         return []
 
 
+def _replaced(conversation: Conversation, options: Options) -> Turn | None:
+    """The turn whose place a send takes, if it takes one's."""
+    return conversation.made_by(options.cell) if options.rerun else None
+
+
+def _behind(conversation: Conversation, options: Options) -> str | None:
+    """The turn that a send's turn follows."""
+    if not options.history:
+        return None
+    if options.again is not None:
+        return options.again.parent
+    old = _replaced(conversation, options)
+    return old.parent if old else conversation.head
+
+
 class _Kept:
     """A settled turn on its way to the disk."""
 
@@ -195,52 +230,27 @@ def _exchange(
     target: Target,
     emit: Callable[[Event], None],
 ) -> Exchange:
-    window = conversation.window(
+    draft = drafted(
+        conversation,
         sent.turn.prompt,
+        options,
+        settings,
         after=sent.turn.parent,
-        system=settings.system if options.system is None else options.system,
-        turns=_turns(options, settings),
-        token_budget=settings.token_budget,
+        model=sent.turn.model,
     )
-    sent.window = window
+    sent.window = window = draft.window
     if window.left_out and options.history:
         sent.notes.append(f"{window.left_out} earlier turns left out")
     pool = engine.shared().keep("http", Pool)
-    wire_name = settings.wire or ("flat" if settings.api_endpoint else "turns")
     return Exchange(
         target,
-        Ask(
-            [*window.messages[:-1], _with_images(window.messages[-1], options.images)],
-            wire=wire_of(wire_name),
-            model=sent.turn.model,
-            options=_parameters(options, settings),
-        ),
+        draft.ask,
         session=pool.session,
         clock=clock,
         limits=limits_of(settings, {"timeout": options.timeout}),
         proxy=proxy_of(settings.proxy if options.proxy is None else options.proxy, target),
         on_wait=emit,
     )
-
-
-def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
-    if not images:
-        return message
-    return {"role": message["role"], "content": [{"text": text_of(message)}, *images]}
-
-
-def _parameters(options: Options, settings: config.Settings) -> dict[str, Any]:
-    """What the model is told beside the messages: the settings, then what was given."""
-    configured = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-    known = {name: value for name, value in configured.items() if value is not None}
-    return {**known, **options.parameters}
-
-
-def _turns(options: Options, settings: config.Settings) -> int | None:
-    if not options.history:
-        return 0
-    turns = settings.turns if options.turns is None else options.turns
-    return None if turns < 0 else turns
 
 
 def _explain(error: GPROChatError, target: Target) -> None:

@@ -128,6 +128,22 @@ def build(
     return Outgoing(body, headers, timestamp, (signature, body_signature))
 
 
+def preview(
+    messages: Sequence[Message],
+    *,
+    wire: Wire = "flat",
+    model: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The body that `build` makes of the same, `****` for its time and signature.
+
+    Raises what `build` raises.
+    """
+    made = build(messages, secret="", timestamp=1, wire=wire, model=model, options=options)
+    content: dict[str, Any] = json.loads(made.body)
+    return {**content, "time": "****", "sign": "****"}
+
+
 def _encoded(content: dict[str, Any]) -> bytes:
     try:
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

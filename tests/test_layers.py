@@ -14,7 +14,7 @@ ROOT = Path(gprochat_magic.__file__).parent
 DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
-    {"errors", "version", "terminal", "links"},
+    {"errors", "version", "terminal", "links", "masking", "describers"},
     {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "conversation", "engine", "markup", "target", "body", "refusal"},
     {"markdown", "attempt", "gateway", "store"},
@@ -50,6 +50,11 @@ OUTSIDE = {
     "tenacity": {"retry"},
     "psutil": {"store", "notebook"},
     "signal": {"stream"},
+    "pandas": set[str](),
+    "polars": set[str](),
+    "numpy": set[str](),
+    "PIL": set[str](),
+    "matplotlib": set[str](),
 }
 """Packages that only some rooms know. What is not listed here is free."""
 

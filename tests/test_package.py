@@ -13,7 +13,10 @@ import pytest
 
 import gprochat_magic
 
-HEAVY = ("aiohttp", "anywidget", "ipywidgets", "nest_asyncio", "nest_asyncio2", "sqlite3")
+HEAVY = (
+    "aiohttp", "anywidget", "ipywidgets", "nest_asyncio", "nest_asyncio2", "sqlite3", "pandas",
+    "polars", "numpy", "PIL", "matplotlib",
+)  # fmt: skip
 MODULES = [m.name for m in pkgutil.walk_packages(gprochat_magic.__path__, "gprochat_magic.")]
 
 

@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
-from gprochat_magic.notebook import grammar, threads
+from gprochat_magic.notebook import grammar, preview, threads
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -140,5 +140,5 @@ _OWN: tuple[grammar.Row, ...] = (
         _help,
     ),
 )
-_ROWS = {shape.name: (shape, action) for shape, action in (*_OWN, *threads.ROWS)}
+_ROWS = {shape.name: (shape, action) for shape, action in (*_OWN, *threads.ROWS, *preview.ROWS)}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from IPython.core.completer import (
 )
 
 from gprochat_magic.errors import GPROChatError
-from gprochat_magic.notebook import grammar
+from gprochat_magic.notebook import context, grammar
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -32,14 +31,19 @@ class Completion:
         self._magics = magics
         self._shapes = {shape.name: shape for shape in shapes if shape.name}
 
-        # The matcher carries attributes, which a bound method cannot.
+        # The matcher carries attributes, which a bound method cannot, and a name, which a partial
+        # function has not.
         marked: Any = context_matcher(identifier="gprochat")
-        self.match = marked(functools.partial(self._match))
 
-    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
-        until = context.text_until_cursor
+        def match(typing: CompletionContext) -> SimpleMatcherResult:
+            return self._match(typing)
+
+        self.match = marked(match)
+
+    def _match(self, typing: CompletionContext) -> SimpleMatcherResult:
+        until = typing.text_until_cursor
         line = _MAGIC.search(until)
-        inside_cell = context.full_text.startswith("%%gprochat") and context.cursor_line > 0
+        inside_cell = typing.full_text.startswith("%%gprochat") and typing.cursor_line > 0
         if line is None and not inside_cell:
             return {"completions": []}
         if field := _FIELD.search(until):
@@ -70,6 +74,10 @@ class Completion:
             from gprochat_magic.provider import GPROChat  # brings aiohttp, which loading must not
 
             return GPROChat.get_models()
+        if kind == "context":
+            return [*self._names(""), "In[", "Out[", "Err[", *context.WORDS, "file:"]
+        if kind == "picture":
+            return self._names("")
         return list(self._shapes) if kind == "subcommand" else list(choices)
 
     def _names(self, path: str) -> list[str]:

@@ -11,10 +11,17 @@ KEPT = 100
 
 
 class Failures(OrderedDict[int, str]):
-    """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked."""
+    """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked.
+
+    `finished` is the number of the last cell that ran to its end, well or not.
+    """
+
+    finished = 0
 
     def note(self, result: Any) -> None:
         """Called after each cell with IPython's result object."""
+        if result.info.store_history and result.execution_count is not None:
+            self.finished = result.execution_count
         error = result.error_before_exec or result.error_in_exec
         count = result.execution_count
         if error is None or count is None:

@@ -22,7 +22,8 @@ from IPython.core.magic_arguments import MagicArgumentParser
 class Flag:
     """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
 
-    `completes` names what Tab offers as its value: model, conversation.
+    `completes` names what Tab offers as its value: model, conversation, context, picture. `repeat`
+    says that the flag may be given several times; its option is then a list.
     """
 
     names: tuple[str, ...]
@@ -32,6 +33,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     completes: str = ""
+    repeat: bool = False
 
     @property
     def dest(self) -> str:
@@ -91,6 +93,26 @@ FLAGS = (
         ("--no-history",),
         "send no earlier turn and keep nothing",
         excludes=("turns", "new", "conversation"),
+    ),
+    Flag(
+        ("-x", "--context"),
+        "put data before the prompt, again for more: a variable, In[3], In[3:5], Out[3], Err[3], "
+        "last, notebook, vars, file:PATH",
+        "CONTEXT",
+        completes="context",
+        repeat=True,
+    ),
+    Flag(
+        ("-i", "--image"),
+        "a picture to go along, again for more: a file, or a variable that holds one",
+        "IMAGE",
+        completes="picture",
+        repeat=True,
+    ),
+    Flag(
+        ("--dry-run",),
+        "print the request that would be sent, and send and keep nothing (so that flags about the "
+        "reply have nothing to do)",
     ),
     Flag(("--raw",), "leave braces alone"),
     Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
@@ -215,7 +237,11 @@ def _parser() -> MagicArgumentParser:
     for flag in FLAGS:
         if flag.metavar:
             parser.add_argument(
-                *flag.names, dest=flag.dest, type=flag.type, choices=flag.choices or None
+                *flag.names,
+                dest=flag.dest,
+                type=flag.type,
+                choices=flag.choices or None,
+                action="append" if flag.repeat else "store",
             )
         else:
             parser.add_argument(*flag.names, dest=flag.dest, action="store_true")

@@ -15,7 +15,7 @@ from traitlets import TraitError
 
 from gprochat_magic.config import Settings
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import commands, grammar, identity
+from gprochat_magic.notebook import commands, context, grammar, identity, pictures, preview
 from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, fill
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gprochat_magic.conversation import Turn
     from gprochat_magic.conversations import Conversations
     from gprochat_magic.reply import Reply
+    from gprochat_magic.sending import Options
 
 
 @magics_class
@@ -40,6 +41,7 @@ class GPROChatMagics(Settings, Magics):
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
         self._cells = identity.CellCounter()
+        self._pictures = pictures.Pictures()
 
     @no_var_expand
     @line_cell_magic
@@ -73,40 +75,56 @@ class GPROChatMagics(Settings, Magics):
         home = self.conversations()
         home.keep(home.current, [])
 
-    def _asked(self, text: str, options: argparse.Namespace) -> Reply:
+    def _asked(self, text: str, options: argparse.Namespace) -> Reply | None:
         if not text.strip():
             raise UsageError(
                 "there is no prompt; write it behind the magic or in the cell below it"
             )
-        filled = (
-            Filled(text) if options.raw else fill(text, self._namespace(), strict=options.strict)
-        )
+        filled = self.prepared(text, options)
+        if options.dry_run:
+            sys.stdout.write(preview.request(self, filled, options))
+            return None
         if options.new:
             self.conversations().new(options.conversation or "")
         return self.send(filled, options)
 
-    def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
-        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
-        from gprochat_magic.notebook.cell import display_for
+    def prepared(self, text: str, options: argparse.Namespace) -> Filled:
+        """The prompt with values, context and pictures in. Raises `UsageError` for what is not."""
+        namespace = self._namespace()
+        filled = Filled(text) if options.raw else fill(text, namespace, strict=options.strict)
+        known = (self.secret_key.reveal(),)
+        blocks = context.gathered(options.context or (), self.shell, self.failures, known=known)
+        return pictures.added(context.added(filled, blocks), options.image or (), namespace)
+
+    def plan(
+        self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None
+    ) -> tuple[Chat, Options]:
+        """Where a prompt goes, and how it is sent there."""
         from gprochat_magic.sending import Options
 
         chat = self.chat(options.conversation or "")
         line = chat.conversation.line()
         place = self._cells.next(self.shell, line[-1].cell if line else "")
-        run = chat.start(
-            prompt.text,
-            Options(
-                model=options.model,
-                system=options.system,
-                turns=options.turns,
-                history=not options.no_history,
-                timeout=options.timeout,
-                proxy=options.proxy,
-                cell=place.cell,
-                rerun=place.rerun,
-                again=again,
-            ),
+        return chat, Options(
+            model=options.model,
+            system=options.system,
+            turns=options.turns,
+            history=not options.no_history,
+            timeout=options.timeout,
+            proxy=options.proxy,
+            cell=place.cell,
+            rerun=place.rerun,
+            again=again,
+            images=prompt.images or (self._pictures.of(again) if again else ()),
         )
+
+    def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
+        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
+        from gprochat_magic.notebook.cell import display_for
+
+        chat, how = self.plan(prompt, options, again)
+        run = chat.start(prompt.text, how)
+        self._pictures.keep(run.turn, how.images)
         as_text = options.format == "text"
         display = display_for(
             self.shell, quiet=options.quiet, as_text=as_text, rate=self.refresh_rate

@@ -13,13 +13,16 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from gprochat_magic.messages import ImagePart
+
 MOST = 200_000
 """Characters that one value may add; more is cut, and said."""
 
 _NAME = r"[^\W\d]\w*"
 _KEY = r"-?\d+|\"[^\"\\\n]*\"|'[^'\\\n]*'"
 _FORMAT = r"(?:!(?P<convert>[rsa]))?(?::(?P<spec>[^{}\n]*))?"
-_EXPRESSION = rf"(?P<name>{_NAME})(?P<path>(?:\.{_NAME}|\[(?:{_KEY})\])*){_FORMAT}"
+_PATH = rf"(?P<name>{_NAME})(?P<path>(?:\.{_NAME}|\[(?:{_KEY})\])*)"
+_EXPRESSION = rf"{_PATH}{_FORMAT}"
 _FIELD = re.compile(rf"(?P<escape>\{{(?=\{{[^{{}}\n]*\}}\}}))?\{{{_EXPRESSION}\}}(?(escape)\}})")
 _CONVERT: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
 _STEP = re.compile(rf"\.(?P<attribute>{_NAME})|\[(?P<key>{_KEY})\]")
@@ -27,11 +30,15 @@ _STEP = re.compile(rf"\.(?P<attribute>{_NAME})|\[(?P<key>{_KEY})\]")
 
 @dataclass
 class Filled:
-    """A prompt with its values in: which expressions were put in, and which did not resolve."""
+    """A prompt with its values in: which expressions were put in, and which did not resolve.
+
+    `images` go along with it.
+    """
 
     text: str = ""
     used: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    images: tuple[ImagePart, ...] = ()
 
 
 class _Unresolved(LookupError):
@@ -57,6 +64,17 @@ def fill(text: str, namespace: Mapping[str, Any], *, strict: bool = False) -> Fi
     if strict and filled.missing:
         raise UsageError(f"nothing is called {', '.join(filled.missing)}; nothing was sent")
     return filled
+
+
+def resolve(expression: str, namespace: Mapping[str, Any]) -> Any:
+    """What a name with attribute and item access stands for.
+
+    Raises `LookupError` where it does not resolve, `UsageError` where it raises in being read.
+    """
+    whole = re.fullmatch(_PATH, expression)
+    if whole is None:
+        raise _Unresolved(expression)
+    return _look_up(whole["name"], whole["path"], namespace)
 
 
 def _value(match: re.Match[str], namespace: Mapping[str, Any], filled: Filled) -> str:
