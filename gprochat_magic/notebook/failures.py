@@ -6,12 +6,22 @@ import traceback
 from collections import OrderedDict
 from typing import Any
 
+from gprochat_magic.notebook.evidence import Evidence, gathered
+
 KEPT = 100
 """How many tracebacks are remembered; the oldest go first."""
 
 
 class Failures(OrderedDict[int, str]):
-    """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked."""
+    """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked.
+
+    `evidence` has what else is known of them, the latest last. No exception object is held, since
+    it would hold the user's data with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evidence: OrderedDict[int, Evidence] = OrderedDict()
 
     def note(self, result: Any) -> None:
         """Called after each cell with IPython's result object."""
@@ -21,5 +31,11 @@ class Failures(OrderedDict[int, str]):
             return
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         self[count] = "".join(lines)
+        self.evidence.pop(count, None)
+        self.evidence[count] = gathered(error, number=count, cell=result.info.raw_cell or "")
         while len(self) > KEPT:
-            self.popitem(last=False)
+            self.evidence.pop(self.popitem(last=False)[0], None)
+
+    def last(self) -> Evidence | None:
+        """The latest failure that was the user's own: not one of ours, and not their Stop."""
+        return next((each for each in reversed(self.evidence.values()) if each.is_users), None)
