@@ -14,7 +14,7 @@ ROOT = Path(gprochat_magic.__file__).parent
 DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
-    {"errors", "version", "terminal", "links"},
+    {"errors", "version", "terminal", "links", "masking"},
     {"messages", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "conversation", "engine", "markup", "target", "body", "refusal"},
     {"markdown", "attempt", "gateway", "store"},

@@ -75,8 +75,8 @@ class Evidence:
 def gathered(error: BaseException, *, number: int, cell: str) -> Evidence:
     """What is to be kept of a failure."""
     chain = [(relation, each, _walked(each)) for relation, each in _chain(error)]
-    walked = chain[-1][2]
-    ours = bool(walked) and _is_ours(walked[-1].module)
+    # IPython's own complaint about a flag of ours comes from below our frames.
+    ours = any(_is_ours(each.module) for each in chain[-1][2])
     modules = [type(error).__module__, *(each.module for _, _, w in chain for each in w)]
     return Evidence(
         number,
