@@ -43,18 +43,22 @@ class Run:
 
     def reply(self) -> Reply:
         """The reply as far as it has come."""
-        turn = self.turn
-        prompt = format_prompt(self.sent.window.messages) if self.sent.window else turn.prompt
-        return Reply(
-            turn.reply,
-            model=turn.model,
-            backend=turn.backend,
-            turn=self.sent.number,
-            state=turn.state,
-            elapsed=turn.elapsed,
-            usage=usage(prompt, turn.reply),
-            notes=tuple(self.sent.notes),
-        )
+        sent = self.sent
+        prompt = format_prompt(sent.window.messages) if sent.window else sent.turn.prompt
+        return _reply(sent.turn, prompt, number=sent.number, notes=tuple(sent.notes))
+
+
+def _reply(turn: Turn, prompt: str, *, number: int, notes: tuple[str, ...] = ()) -> Reply:
+    return Reply(
+        turn.reply,
+        model=turn.model,
+        backend=turn.backend,
+        turn=number,
+        state=turn.state,
+        elapsed=turn.elapsed,
+        usage=usage(prompt, turn.reply),
+        notes=notes,
+    )
 
 
 class Chat:
@@ -76,6 +80,12 @@ class Chat:
     def conversation(self) -> Conversation:
         """The turns so far."""
         return self._line.conversation
+
+    @property
+    def last(self) -> Reply | None:
+        """The reply of the last turn in view; None before the first."""
+        line = self.conversation.line()
+        return _reply(line[-1], line[-1].prompt, number=len(line)) if line else None
 
     async def ask(self, prompt: str, **options: Any) -> Reply:
         """Send a prompt and await the whole reply. Keywords are those of `Options`.

@@ -19,6 +19,7 @@
     ├── FirstTokenTimeout               no byte of the reply came in time
     ├── DeadlineExceeded                the whole reply took too long
     ├── ReplyTooLargeError              the reply passed the size limit
+    ├── ReplyFormatError                the reply does not hold what was asked for
     └── StreamInterruptedError          the reply broke off
         └── IdleTimeout                 the reply fell silent
 
@@ -215,6 +216,13 @@ class ReplyTooLargeError(GPROChatError):
 
     kind = "too_large"
     hint = "Ask for a shorter reply."
+
+
+class ReplyFormatError(GPROChatError, ValueError):
+    """The reply came whole and does not hold what was asked for; its text is kept."""
+
+    kind = "format"
+    hint = "Send it again, or ask for that alone; the text is in the conversation."
 
 
 class StreamInterruptedError(GPROChatError):

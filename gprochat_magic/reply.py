@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gprochat_magic import markdown
 from gprochat_magic.conversation import State, estimate_tokens
+from gprochat_magic.errors import ReplyFormatError
+
+_TRIES = 1_000
+"""Places in prose where JSON may begin that are tried: each may cost the length of the text."""
 
 
 class Block(NamedTuple):
@@ -59,21 +66,16 @@ class Reply:
     def json(self) -> Any:
         """The first JSON value in the text: the whole of it, a fenced block, or inside prose.
 
-        Raises `ValueError` if there is none.
+        Raises `ReplyFormatError`, which is a `ValueError`, if there is none.
         """
         for candidate in (self.text, *(block.source for block in self.blocks)):
-            try:
+            with contextlib.suppress(ValueError, RecursionError):
                 return json.loads(candidate)
-            except ValueError:
-                continue
         decoder = json.JSONDecoder()
-        for start, character in enumerate(self.text):
-            if character in "{[":
-                try:
-                    return decoder.raw_decode(self.text, start)[0]
-                except ValueError:
-                    continue
-        raise ValueError("there is no JSON in this reply")
+        for opening in itertools.islice(re.finditer(r"[{[]", self.text), _TRIES):
+            with contextlib.suppress(ValueError, RecursionError):
+                return decoder.raw_decode(self.text, opening.start())[0]
+        raise ReplyFormatError("there is no JSON in this reply", partial=self.text)
 
     def __str__(self) -> str:
         return self.text

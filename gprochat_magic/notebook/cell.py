@@ -18,6 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display, update_display
 
 from gprochat_magic import markdown
+from gprochat_magic.notebook.formats import Format
 from gprochat_magic.reply import Reply
 from gprochat_magic.retry import Waiting
 
@@ -82,13 +83,12 @@ class NotebookDisplay(Display):
     HEAD_START = 48_000
     BYTES_PER_BYTE = 6
 
-    def __init__(self, *, rate: float, as_text: bool, final_only: bool) -> None:
+    def __init__(self, form: Format, *, rate: float, final_only: bool) -> None:
         super().__init__()
         self._id = uuid.uuid4().hex
         self._least = 1 / rate
-        self._as_text = as_text
+        self._form = form
         self._final_only = final_only
-        self._growing = markdown.Growing()
         self._shown = False
         self._sent = 0
         self._status_shown = ""
@@ -110,8 +110,8 @@ class NotebookDisplay(Display):
             or not (first or (affordable and now - self._drawn_at >= self._pause()))
         ):
             return
-        html = markdown.document(self.text, live=True, body=self._growing.update(self.text))
-        self._publish(html, markdown.plain(self.text) if first or self._as_text else "")
+        plain = markdown.plain(self.text) if first or self._form.as_text else ""
+        self._publish(self._form.live(self.text), plain)
         self._drawn_at = time.monotonic()
         self._drawn = len(self.text)
         self._cost = self._drawn_at - now
@@ -129,13 +129,14 @@ class NotebookDisplay(Display):
         """The last frame: coloured code, formulas, the footer, and the plain text beside it."""
         if reply.state in NOTHING and not self._shown:
             return  # nothing came and nothing was said: the error alone is the output
-        self._publish(markdown.document(reply.text, note=note), markdown.plain(reply.text) or note)
+        html, plain = self._form.whole(reply, note)
+        self._publish(html, plain or note)
         if self._broken is not None:
             sys.stderr.write(f"The reply could not be shown ({self._broken!r}); it is kept.\n")
 
     def _publish(self, html: str, plain: str) -> None:
         bundle = {"text/plain": plain} if plain else {}
-        if not self._as_text:
+        if not self._form.as_text:
             bundle["text/html"] = html
         show = update_display if self._shown else display
         try:
@@ -149,17 +150,18 @@ class NotebookDisplay(Display):
 class TerminalDisplay(Display):
     """Text written as it comes, without control sequences of the model's."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Format) -> None:
         super().__init__()
+        self._form = form
         self._plain = markdown.PlainStream()
-        self._written = 0
+        self._said = ""
         self._status_shown = ""
         self._last = float("-inf")
 
     def grown(self) -> None:
         """Write what is new, if that is due."""
         if time.monotonic() - self._last >= 1 / TERMINAL_RATE:
-            self._write(self._plain.feed(self._new()))
+            self._write(self._plain.feed(self._new(self._form.streamed(self.text))))
             self._last = time.monotonic()
 
     def waiting(self, status: str) -> None:
@@ -173,12 +175,16 @@ class TerminalDisplay(Display):
         """Write the rest and the footer."""
         if reply.state in NOTHING:
             return
-        rest = self._plain.feed(self._new()) + self._plain.finish()
-        end = "" if (self.text + rest).endswith("\n") or not self.text else "\n"
+        whole = self._form.streamed(self.text, ended=True)
+        if not whole.startswith(self._said):
+            self._write("\n")
+            self._said = ""
+        rest = self._plain.feed(self._new(whole)) + self._plain.finish()
+        end = "" if whole.endswith("\n") or not whole else "\n"
         self._write(f"{rest}{end}[{note}]\n")
 
-    def _new(self) -> str:
-        new, self._written = self.text[self._written :], len(self.text)
+    def _new(self, said: str) -> str:
+        new, self._said = said[len(self._said) :], said
         return new
 
     @staticmethod
@@ -187,16 +193,16 @@ class TerminalDisplay(Display):
         sys.stdout.flush()
 
 
-def display_for(shell: InteractiveShell, *, quiet: bool, as_text: bool, rate: float) -> Display:
+def display_for(shell: InteractiveShell, form: Format, *, quiet: bool, rate: float) -> Display:
     """The display that fits this shell's front end."""
     if quiet:
         return Display()
     kernel: Any = getattr(shell, "kernel", None)
     if kernel is None or started_by_console():
-        return TerminalDisplay()
+        return TerminalDisplay(form)
     # %%capture keeps every update as an output of its own, so it gets the last frame only.
     final_only = isinstance(shell.display_pub, CapturingDisplayPublisher)
-    return NotebookDisplay(rate=rate, as_text=as_text, final_only=final_only)
+    return NotebookDisplay(form, rate=rate, final_only=final_only)
 
 
 def started_by_console() -> bool:

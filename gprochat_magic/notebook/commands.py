@@ -6,23 +6,22 @@ import asyncio
 import platform
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
-from gprochat_magic.notebook import grammar, preview, threads
+from gprochat_magic.notebook import grammar, preview, repair, threads
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
-    from gprochat_magic.reply import Reply
 
 
-def run(magics: GPROChatMagics, name: str, argument: str) -> Reply | None:
+def run(magics: GPROChatMagics, name: str, argument: str) -> Any:
     """Do what a subcommand says: the reply of one that sends; what another says is printed."""
-    outcome: str | Reply = _ROWS[name][1](magics, argument)
+    outcome: Any = _ROWS[name][1](magics, argument)
     if not isinstance(outcome, str):
         return outcome
     sys.stdout.write("\n".join([outcome, *magics.conversations().notices()]) + "\n")
@@ -140,5 +139,8 @@ _OWN: tuple[grammar.Row, ...] = (
         _help,
     ),
 )
-_ROWS = {shape.name: (shape, action) for shape, action in (*_OWN, *threads.ROWS, *preview.ROWS)}
+_ROWS = {
+    shape.name: (shape, action)
+    for shape, action in (*_OWN, *repair.ROWS, *threads.ROWS, *preview.ROWS)
+}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

@@ -6,6 +6,8 @@ import traceback
 from collections import OrderedDict
 from typing import Any
 
+from gprochat_magic.notebook.evidence import Evidence, gathered
+
 KEPT = 100
 """How many tracebacks are remembered; the oldest go first."""
 
@@ -13,10 +15,16 @@ KEPT = 100
 class Failures(OrderedDict[int, str]):
     """Tracebacks of cells by execution number. `Err[N]` raises KeyError for a cell that worked.
 
-    `finished` is the number of the last cell that ran to its end, well or not.
+    `finished` is the number of the last cell that ran to its end, well or not. `evidence` has what
+    else is known of the failures, the latest last. No exception object is held, since it would hold
+    the user's data with it.
     """
 
     finished = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evidence: OrderedDict[int, Evidence] = OrderedDict()
 
     def note(self, result: Any) -> None:
         """Called after each cell with IPython's result object."""
@@ -33,5 +41,11 @@ class Failures(OrderedDict[int, str]):
         ):
             trace = trace.tb_next
         self[count] = "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+        self.evidence.pop(count, None)
+        self.evidence[count] = gathered(error, number=count, cell=result.info.raw_cell or "")
         while len(self) > KEPT:
-            self.popitem(last=False)
+            self.evidence.pop(self.popitem(last=False)[0], None)
+
+    def last(self) -> Evidence | None:
+        """The latest failure that was the user's own: not one of ours, and not their Stop."""
+        return next((each for each in reversed(self.evidence.values()) if each.is_users), None)

@@ -17,6 +17,8 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from gprochat_magic.notebook import formats, insertion
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -77,7 +79,13 @@ FLAGS = (
         ("-f", "--format"),
         "how the reply is shown (default markdown)",
         "FORMAT",
-        choices=("markdown", "text"),
+        choices=formats.NAMES,
+    ),
+    Flag(
+        ("--insert",),
+        "where -f code puts it (default below)",
+        "WHERE",
+        choices=insertion.WAYS,
     ),
     Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", _name),
     Flag(("-q", "--quiet"), "show nothing"),

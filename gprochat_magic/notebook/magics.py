@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from executing import Source
@@ -15,9 +16,18 @@ from traitlets import TraitError
 
 from gprochat_magic.config import Settings
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import commands, context, grammar, identity, pictures, preview
+from gprochat_magic.notebook import (
+    commands,
+    context,
+    formats,
+    grammar,
+    identity,
+    pictures,
+    preview,
+)
 from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
+from gprochat_magic.notebook.formats import Format
 from gprochat_magic.notebook.prompt import Filled, fill
 
 if TYPE_CHECKING:
@@ -37,6 +47,7 @@ class GPROChatMagics(Settings, Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
+        self.replied: Reply | None = None
         self.completion = Completion(self, commands.SHAPES)
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
@@ -45,14 +56,14 @@ class GPROChatMagics(Settings, Magics):
 
     @no_var_expand
     @line_cell_magic
-    def gprochat(self, line: str, cell: str | None = None) -> Reply | None:
+    def gprochat(self, line: str, cell: str | None = None) -> Any:
         """Ask a language model. The reply streams in below."""
         typed = grammar.parse(line, cell, commands.SHAPES)
         if typed.command or (cell is None and not line.strip()):
-            reply = commands.run(self, typed.command, typed.text)
+            value = commands.run(self, typed.command, typed.text)
         else:
-            reply = self._asked(typed.text, typed.options)
-        return reply and self._handed_over(reply)
+            value = self._asked(typed.text, typed.options)
+        return None if value is None else self._handed_over(value)
 
     gprochat.__doc__ = f"Ask a language model.\n\n{grammar.overview(commands.SHAPES)}"
 
@@ -75,18 +86,19 @@ class GPROChatMagics(Settings, Magics):
         home = self.conversations()
         home.keep(home.current, [])
 
-    def _asked(self, text: str, options: argparse.Namespace) -> Reply | None:
+    def _asked(self, text: str, options: argparse.Namespace) -> Any:
         if not text.strip():
             raise UsageError(
                 "there is no prompt; write it behind the magic or in the cell below it"
             )
+        form = formats.of(options, self.shell)
         filled = self.prepared(text, options)
         if options.dry_run:
             sys.stdout.write(preview.request(self, filled, options))
             return None
         if options.new:
             self.conversations().new(options.conversation or "")
-        return self.send(filled, options)
+        return self.send(filled, options, form=form)
 
     def prepared(self, text: str, options: argparse.Namespace) -> Filled:
         """The prompt with values, context and pictures in. Raises `UsageError` for what is not."""
@@ -118,41 +130,49 @@ class GPROChatMagics(Settings, Magics):
             images=prompt.images or (self._pictures.of(again) if again else ()),
         )
 
-    def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
-        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
+    def send(
+        self,
+        prompt: Filled,
+        options: argparse.Namespace,
+        again: Turn | None = None,
+        form: Format | None = None,
+    ) -> Any:
+        """Send a prompt and show the reply as it grows, beside the turn `again` if one is given.
+
+        Returns what the format makes of the reply: itself, or the value that was asked for.
+        """
         from gprochat_magic.notebook.cell import display_for
 
         chat, how = self.plan(prompt, options, again)
         run = chat.start(prompt.text, how)
         self._pictures.keep(run.turn, how.images)
-        as_text = options.format == "text"
-        display = display_for(
-            self.shell, quiet=options.quiet, as_text=as_text, rate=self.refresh_rate
-        )
+        form = form or Format()
+        display = display_for(self.shell, form, quiet=options.quiet, rate=self.refresh_rate)
         try:
             for events in chat.batches(run):
                 display.take(events)
         finally:
             # Also when it broke off: what had arrived stays, and the error says the rest.
-            reply = run.reply()
-            display.finish(reply, footer(reply, prompt))
+            self.replied = reply = run.reply()
+            display.finish(reply, footer(reply, prompt, form.conclude(reply)))
+        value = form.value(reply)
         if options.output:
-            self.shell.user_ns[options.output] = reply
-        return reply
+            self.shell.user_ns[options.output] = value
+        return value
 
     def _namespace(self) -> dict[str, Any]:
         return {**self.shell.user_ns, "Err": self.failures}
 
-    def _handed_over(self, reply: Reply) -> Reply | None:
-        """The reply as the value of the call; for a call that is a statement, as `_` and `Out[n]`.
+    def _handed_over(self, value: Any) -> Any:
+        """What the call gives; of a call that is a statement, it becomes `_` and `Out[n]`.
 
         Returned from a statement it would be displayed a second time.
         """
         if not is_statement(sys._getframe(1)):
-            return reply
+            return value
         hook: Any = self.shell.displayhook
-        hook.update_user_ns(reply)
-        hook.fill_exec_result(reply)
+        hook.update_user_ns(value)
+        hook.fill_exec_result(value)
         return None
 
 
@@ -171,7 +191,7 @@ def _is_users(frame: Any) -> bool:
     return not name.startswith(("gprochat_magic.", "IPython.", "decorator"))
 
 
-def footer(reply: Reply, filled: Filled) -> str:
+def footer(reply: Reply, filled: Filled, remarks: Iterable[str] = ()) -> str:
     """Who answered, how long it took, what was put in, and what is not as it should be."""
     facts = [reply.model, reply.backend, f"{reply.elapsed:.1f} s"]
     if reply.text:
@@ -180,7 +200,7 @@ def footer(reply: Reply, filled: Filled) -> str:
         facts.insert(0, "stopped" if reply.text else "no reply")
     if filled.used:
         facts.append("with " + ", ".join(dict.fromkeys(filled.used)))
-    return " · ".join(filter(None, [*facts, *reply.notes]))
+    return " · ".join(filter(None, [*facts, *reply.notes, *remarks]))
 
 
 def make(shell: InteractiveShell) -> GPROChatMagics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
@@ -17,7 +17,6 @@ from gprochat_magic.notebook.prompt import Filled
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
-    from gprochat_magic.reply import Reply
 
 
 def _new(magics: GPROChatMagics, name: str) -> str:
@@ -180,7 +179,7 @@ def _undo(magics: GPROChatMagics, argument: str) -> str:
     return f"{conversation.name}: {count} turns taken back, {len(conversation.line())} in view."
 
 
-def _retry(magics: GPROChatMagics, argument: str) -> Reply:
+def _retry(magics: GPROChatMagics, argument: str) -> Any:
     options, rest = flags_of(argument)
     turn = _turn(magics, rest)
     return magics.send(Filled(turn.prompt), options, again=turn)
