@@ -47,6 +47,7 @@ class Reply:
     elapsed: float = 0.0
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = field(default=())
+    _shown: list[bool] = field(default_factory=list, repr=False)
 
     @property
     def stopped(self) -> bool:
@@ -99,6 +100,15 @@ class Reply:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+    def shown(self) -> None:
+        """Say that it is on the screen already, so that its next display is left out."""
+        self._shown.append(True)
+
+    def _ipython_display_(self) -> None:
+        if not self._shown:
+            raise NotImplementedError  # which is how IPython is told to use the other forms
+        self._shown.clear()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": markdown.document(self.text), "text/plain": markdown.plain(self.text)}

@@ -29,12 +29,12 @@ from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.formats import Format
 from gprochat_magic.notebook.prompt import Filled, fill
+from gprochat_magic.reply import Reply
 
 if TYPE_CHECKING:
     from gprochat_magic.chat import Chat
     from gprochat_magic.conversation import Turn
     from gprochat_magic.conversations import Conversations
-    from gprochat_magic.reply import Reply
     from gprochat_magic.sending import Options
 
 
@@ -168,7 +168,13 @@ class GPROChatMagics(Settings, Magics):
 
         Returned from a statement it would be displayed a second time.
         """
-        if not is_statement(sys._getframe(1)):
+        parent = parent_of_call(sys._getframe(1))
+        if parent is None:
+            # Such as under %%time, whose code has no source: it may be displayed, or not.
+            if isinstance(value, Reply):
+                value.shown()
+            return value
+        if not isinstance(parent, ast.Expr):
             return value
         hook: Any = self.shell.displayhook
         hook.update_user_ns(value)
@@ -176,14 +182,13 @@ class GPROChatMagics(Settings, Magics):
         return None
 
 
-def is_statement(frame: Any) -> bool:
-    """Whether the user's code that led to this frame drops the value of the call."""
+def parent_of_call(frame: Any) -> ast.AST | None:
+    """What the user's call that led to this frame is part of; None where that cannot be told."""
     while frame is not None and not _is_users(frame):
         frame = frame.f_back
-    if frame is None:
-        return False
-    node = Source.executing(frame).node
-    return isinstance(getattr(node, "parent", None), ast.Expr)
+    node = None if frame is None else Source.executing(frame).node
+    parent: ast.AST | None = getattr(node, "parent", None)
+    return parent
 
 
 def _is_users(frame: Any) -> bool:
