@@ -54,6 +54,31 @@ class Secret:
         return Secret, ()
 
 
+class Url(str):
+    """An address whose `repr` leaves out what may be secret in it: user, password and query.
+
+    Listings of the settings and verbose tracebacks show that; as text it is whole.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if "://" not in self:
+            return super().__repr__()
+        try:
+            parts = urlsplit(self)
+        except ValueError:
+            return "'****'"
+        host = host_of(self)
+        return repr(
+            parts._replace(
+                netloc=f"****@{host}" if "@" in parts.netloc else host,
+                query="****" if parts.query else "",
+                fragment="",
+            ).geturl()
+        )
+
+
 class FromEnvironment(traitlets.TraitType[Any, Any]):
     """A trait whose default is the variable `GPROCHAT_` + its name in capitals, where it is set."""
 
@@ -66,7 +91,7 @@ class FromEnvironment(traitlets.TraitType[Any, Any]):
         try:
             return self._validate(obj, self.from_string(raw))
         except (ValueError, traitlets.TraitError):
-            shown = "its value" if isinstance(self, SecretKey) else repr(raw)
+            shown = "its value" if isinstance(self, SecretKey) else repr(Url(raw))
             raise ConfigError(
                 f"{variable}: {shown} does not fit: {self.info()} is needed",
                 hint=f"Correct or unset {variable}.",
@@ -100,7 +125,15 @@ class Address(Text):
         if text and not is_address(text):
             # The value may hold a password, so it is not repeated.
             raise traitlets.TraitError(f"{self.name} must be {self.info_text}")
-        return text
+        return Url(text)
+
+
+class Proxy(Text):
+    """A setting that is the address of a proxy, or empty; whether it serves is seen at sending."""
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """The address."""
+        return Url(super().validate(obj, value))
 
 
 class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
@@ -165,7 +198,7 @@ class Settings(Configurable):
     backend = Choice(
         ["demo"], default_value="demo", help="Who answers behind the embedded gateway."
     ).tag(config=True)
-    proxy = Text("", help="An http proxy for a configured endpoint.").tag(config=True)
+    proxy = Proxy("", help="An http proxy for a configured endpoint.").tag(config=True)
     wire = Choice(
         ["", "flat", "turns"],
         default_value="",

@@ -12,7 +12,7 @@ import contextlib
 import signal
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -131,7 +131,7 @@ class Stream(Generic[T]):
         """Wait until the source has closed; says whether it has."""
         return self._box.ended.wait(seconds)
 
-    def batches(self) -> Iterator[list[T]]:
+    def batches(self) -> Generator[list[T]]:
         """All that has arrived, as often as something does, and an empty list at each tick.
 
         Waits in this thread. In the main thread Ctrl-C cancels the source, hands out what had
@@ -152,7 +152,7 @@ class Stream(Generic[T]):
         finally:
             self.cancel()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Generator[T]:
         """The items, waited for in this thread; between two of them Ctrl-C is the caller's."""
         self._refuse_inside()
         try:

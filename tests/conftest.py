@@ -29,6 +29,8 @@ def clean_environment() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith("GPROCHAT_") or name.lower().endswith("_proxy") or name == "NETRC":
                 patch.delenv(name)
+        # Nothing of a test goes into the history of whoever runs it.
+        patch.setenv("GPROCHAT_STORE", ":memory:")
         yield
 
 
@@ -62,6 +64,8 @@ def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         # No name server knows a name that ends in .invalid, so none need be asked.
         if not str(host).endswith(".invalid"):
             left.append(host)
+        if isinstance(host, str):
+            host.encode("idna")  # as the real one does, which refuses names that are too long
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))

@@ -1,4 +1,4 @@
-"""Conversations in a real kernel: named, branched, searched, exported, and there after a restart."""
+"""Conversations in a real kernel: named, branched, searched, exported, there after a restart."""
 
 from __future__ import annotations
 
@@ -203,9 +203,7 @@ def test_list_rename_delete(k: Kernel) -> None:
     assert "renamed" not in k.run("%gprochat list").stdout
 
 
-_TURNS = (
-    "[(t.prompt, t.reply) for t in __import__('gprochat_magic').Chat().conversation.line()]"
-)
+_TURNS = "[(t.prompt, t.reply) for t in __import__('gprochat_magic').Chat().conversation.line()]"
 
 
 @pytest.mark.parametrize("suffix", [".md", ".json", ".ipynb"])
