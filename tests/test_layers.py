@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript"},
     {"provider"},
+    {"draft"},
     {"sending"},
     {"chat"},
     {"notebook"},
