@@ -38,6 +38,7 @@ RULES: tuple[tuple[str, str], ...] = (
         ),
     ),
     ("a key of a model's service", r"(?<![A-Za-z0-9])(?P<secret>sk-[\w-]{8,})"),
+    ("a key of a service", r"(?<![A-Za-z0-9])(?P<secret>[rp]k-[\w-]{16,})"),
     ("a key of a model's service", r"\b(?P<secret>(?:gsk|hf|r8|nvapi)[_-][A-Za-z0-9_-]{16,})"),
     ("a key of Google's", r"\b(?P<secret>AIza[\w-]{30,})"),
     ("a key of Amazon's", r"\b(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{12,})"),

@@ -54,6 +54,11 @@ class Raises:
 class Huge:
     def __repr__(self): return "h" * 100_000_000
 
+class Endless:
+    def _repr_pretty_(self, printer, cycle):
+        while True:
+            printer.text("on and on ")
+
 class NoText:
     def _repr_llm_(self): return 7
 
@@ -62,7 +67,7 @@ def add(a, b=1):
     return a + b  # a comment that only the source has
 
 mesh, registered, child = Mesh(), Registered(), Child()
-raises, huge, notext = Raises(), Huge(), NoText()
+raises, huge, endless, notext = Raises(), Huge(), Endless(), NoText()
 numbers = {"a": [1, 2], "b": "text"}
 text = "one\\n```\\nfence in a text\\n```"
 long = "0123456789" * 10_000
@@ -111,7 +116,7 @@ def test_what_went_in_is_below_the_reply(k: Kernel, far: Served) -> None:
     assert "conf (dict, 2 secrets shown as ****):" in far.backend.prompts[-1]
 
 
-@pytest.mark.parametrize("item", ["long", "huge", "million"])
+@pytest.mark.parametrize("item", ["long", "huge", "million", "endless"])
 def test_F132_a_huge_value_is_cut_and_said(k: Kernel, far: Served, item: str) -> None:
     """A value of any length adds at most its limit, and its block says that it was cut."""
     prompt = sent(k, far, f"-x {item}")
