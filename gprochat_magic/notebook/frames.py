@@ -8,6 +8,7 @@ cannot keep it from going elsewhere, but one of the page that frames it can.
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 HEIGHT = 400
@@ -18,11 +19,15 @@ _POLICY = (
     "frame-src 'none'; form-action 'none'; base-uri 'none'"
 )
 _HEAD = (
-    '<!doctype html><meta charset="utf-8">'
+    # The base comes before the policy, which would refuse it. Links within the page work by it, and
+    # relative ones, which would be the notebook's own addresses, lead nowhere.
+    '<!doctype html><meta charset="utf-8"><base href="about:srcdoc">'
     f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     '<meta name="referrer" content="no-referrer">'
+    '<meta http-equiv="x-dns-prefetch-control" content="off">'
 )
 _OUTER = "<style>html,body,iframe{margin:0;border:0;width:100%;height:100%;display:block}</style>"
+_LINK = re.compile("<link", re.IGNORECASE)
 _TITLE = "The page of the reply, in a sandbox"
 
 
@@ -30,6 +35,8 @@ def sandboxed(source: str) -> str:
     """An HTML fragment that shows the page; no element of the page is in the fragment itself."""
     # What JSON cannot carry to the front end would cost the whole output.
     page = source.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    # No policy covers a hint to look up a host or to connect to it, and no other link is of use.
+    page = _LINK.sub("<no-link", page)
     inner = f"{_HEAD}{_OUTER}<iframe {_attributes(_HEAD + page)}></iframe>"
     # White, because a page that names no background expects it.
     style = f"width:100%;height:{HEIGHT}px;border:0;background:#fff"

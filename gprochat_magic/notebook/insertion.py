@@ -53,5 +53,8 @@ def _prevented(shell: Any) -> str:
         return "Colab"
     if os.environ.get("PYCHARM_HOSTED"):
         return "PyCharm"
-    # Only the prompt with line editing can be filled in beforehand.
-    return "this prompt" if getattr(shell, "simple_prompt", False) else ""
+    if getattr(shell, "kernel", None) is not None:
+        return ""
+    # A prompt without line editing drops the code; a dumb terminal hides it until Enter runs it.
+    blind = getattr(shell, "simple_prompt", False) or os.environ.get("TERM") in ("dumb", "unknown")
+    return "this prompt" if blind else ""

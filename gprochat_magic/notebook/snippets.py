@@ -86,7 +86,8 @@ def chosen(text: str) -> Snippet:
 
 def growing(text: str) -> str:
     """The Python in a reply that is still growing, by whole lines, so that text is only added."""
-    return _raw(block for block in _blocks(_whole_lines(text)) if kind(block.language) == "python")
+    blocks = [block for block in _blocks(_whole_lines(text)) if kind(block.language) == "python"]
+    return _put_together(block.source for block in blocks if block.source.strip())
 
 
 def numbered(text: str, number: int | None) -> tuple[int, int, Snippet] | None:
@@ -157,12 +158,12 @@ def _whole_lines(text: str) -> str:
     return text[: text.rfind("\n") + 1]
 
 
-def _raw(blocks: Iterable[Block]) -> str:
-    return "\n".join(block.source for block in blocks)
-
-
 def _joined(blocks: Sequence[Block], language: str) -> Snippet:
-    return Snippet("\n\n".join(dedented(block.source).rstrip("\n") for block in blocks), language)
+    return Snippet(_put_together(dedented(block.source) for block in blocks), language)
+
+
+def _put_together(sources: Iterable[str]) -> str:
+    return "\n\n".join(source.rstrip("\n") for source in sources)
 
 
 def dedented(source: str) -> str:

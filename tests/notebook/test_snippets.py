@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from html import unescape
 
 import pytest
 
 from gprochat_magic.errors import ReplyFormatError
 from gprochat_magic.notebook import snippets
 from gprochat_magic.notebook.formats import fenced, formulas, page
+from gprochat_magic.notebook.frames import sandboxed
 from gprochat_magic.notebook.snippets import Snippet, chosen
 from gprochat_magic.reply import Reply
 
@@ -112,9 +114,9 @@ def test_growing_code_only_grows() -> None:
     text = f"Sure:\n\n````python\n{BODY}\n````\nand\n```python\nx\n```\nbye"
     whole = snippets.growing(text)
 
-    assert whole == f"{BODY}\n\nx\n"
+    assert whole == chosen(text).source == f"{BODY}\n\nx"
     for cut in range(len(text)):
-        assert whole.startswith(snippets.growing(text[:cut]).rstrip("\n"))
+        assert whole.startswith(snippets.growing(text[:cut]))
 
 
 @pytest.mark.parametrize("source", ["x", "```\nx\n```", "~~~", "`````"])
@@ -136,6 +138,16 @@ def test_a_block_cannot_be_left(source: str) -> None:
 def test_the_page_in_a_reply(text: str, expected: str) -> None:
     """A fenced page, or a whole reply that is one; else nothing."""
     assert page(text) == expected
+
+
+def test_a_framed_page_is_only_an_attribute() -> None:
+    """No tag, quote or hint to connect gets out of the frame's source, whatever the page holds."""
+    shown = sandboxed("</iframe>'\"><LINK rel=preconnect href=//x><b>\0\ud800")
+
+    assert shown.count("<") == 2
+    assert shown.count('"') == 2 * shown.count('="')
+    assert "<link" not in unescape(unescape(shown)).lower()
+    assert shown.encode()
 
 
 @pytest.mark.parametrize(
