@@ -161,7 +161,12 @@ class GPROChatMagics(Settings, Magics):
         return value
 
     def _namespace(self) -> dict[str, Any]:
-        return {**self.shell.user_ns, "Err": self.failures}
+        """The user's names, with In, Out and Err; not what IPython put among them, such as exit."""
+        hidden = self.shell.user_ns_hidden
+        names = self.shell.user_ns.items()
+        own = {name: value for name, value in names if hidden.get(name, self) is not value}
+        history = {name: self.shell.user_ns[name] for name in ("In", "Out")}
+        return {**own, **history, "Err": self.failures}
 
     def _handed_over(self, value: Any) -> Any:
         """What the call gives; of a call that is a statement, it becomes `_` and `Out[n]`.

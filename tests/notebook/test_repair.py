@@ -235,7 +235,7 @@ def test_no_object_of_a_failed_cell_is_held() -> None:
                     error_before_exec=None,
                     error_in_exec=error,
                     execution_count=3,
-                    info=types.SimpleNamespace(raw_cell="raise"),
+                    info=types.SimpleNamespace(raw_cell="raise", store_history=True),
                 )
             )
         return failures, weakref.ref(big)
