@@ -99,13 +99,13 @@ class Chat:
         prompt = well_formed(prompt)
         if not prompt.strip():
             raise BadRequestError("there is no prompt", hint="Write the question behind the magic.")
-        if self._line.reader is not None and self._line.reader == _here():
+        if _here() in self._line.readers:
             raise ConversationBusyError("this conversation is in the middle of a reply to you")
         settings = config.current()
         checked(options, settings)
         turn = Turn(
             prompt,
-            model=GPROChat.get_model(options.model or settings.model),
+            model=model_of(options.model or settings.model, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )
         sent = Sent(turn)
@@ -115,7 +115,7 @@ class Chat:
     def batches(self, run: Run) -> Iterator[list[Event]]:
         """What a run yields, taken in this thread; see `Stream.batches`."""
         with self._reading():
-            yield from run.stream.batches()
+            yield from run.stream.batches(config.current().waiter())
 
     async def taken(self, run: Run) -> AsyncGenerator[Event]:
         """What a run yields, awaited on the running loop."""
@@ -126,11 +126,17 @@ class Chat:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        before, self._line.reader = self._line.reader, _here()
+        # Replies may overlap: one in the background, and one in a cell that waits for it.
+        self._line.readers.append(here := _here())
         try:
             yield
         finally:
-            self._line.reader = before
+            self._line.readers.remove(here)
+
+
+def model_of(name: str, settings: config.Settings) -> str:
+    """The model that a name means: an alias of the user's, or the provider's, or itself."""
+    return GPROChat.get_model(settings.aliases.get(name, name))
 
 
 def _here() -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ from gprochat_magic.errors import ConfigError
 PREFIX = "GPROCHAT_"
 
 T = TypeVar("T")
+
+Waiter = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
 
 
 class Secret:
@@ -89,18 +93,51 @@ class Choice(FromEnvironment, traitlets.Enum):  # type: ignore[type-arg]  # trai
     """A setting that is one of a few words."""
 
 
-class Address(Text):
+class Link(str):
+    """An address that shows without its user and password; `str` itself holds all of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(without_password(str(self)))
+
+
+class Proxy(Text):
+    """A setting that is an address, or empty; it shows without its password."""
+
+    def validate(self, obj: Any, value: Any) -> Link:
+        """The address."""
+        return Link(super().validate(obj, value))
+
+
+class Address(Proxy):
     """A setting that is an http or https address, or empty."""
 
     info_text = "an address like http://host:port/path"
 
-    def validate(self, obj: Any, value: Any) -> str:
+    def validate(self, obj: Any, value: Any) -> Link:
         """The address. Raises `TraitError` for what no client could post to."""
         text = super().validate(obj, value)
         if text and not is_address(text):
             # The value may hold a password, so it is not repeated.
             raise traitlets.TraitError(f"{self.name} must be {self.info_text}")
         return text
+
+
+class Names(FromEnvironment, traitlets.Dict):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
+    """A setting that gives names other names: `NAME=OTHER,NAME=OTHER` in the environment."""
+
+    def info(self) -> str:
+        """What fits, for people."""
+        return "NAME=MODEL,NAME=MODEL"
+
+    def from_string(self, s: str) -> dict[str, str]:
+        """The names in a text. Raises `ValueError` where one has nothing to stand for."""
+        pairs = [part.partition("=") for part in s.split(",") if part.strip()]
+        found = {name.strip(): other.strip() for name, _, other in pairs}
+        if not all(found) or not all(found.values()):
+            raise ValueError(s)
+        return found
 
 
 class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
@@ -137,6 +174,13 @@ def host_of(address: str) -> str:
     return urlsplit(address).netloc.rpartition("@")[2]
 
 
+def without_password(address: str) -> str:
+    """An address as it may be shown: `****` in place of all that could be a user and password."""
+    scheme, sep, rest = address.partition("://")
+    _, at, where = rest.rpartition("@")
+    return f"{scheme}{sep}****@{where}" if at else address
+
+
 class Settings(Configurable):
     """What can be set: in code, with %config GPROChatMagics, or by GPROCHAT_ variables."""
 
@@ -144,6 +188,10 @@ class Settings(Configurable):
     """The id of the kernel that these settings are in force in; it outlives a restart."""
     notebook = ""
     """The path of the notebook that the kernel was started for, as a label."""
+
+    def waiter(self) -> Waiter | None:
+        """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
+        return None
 
     @classmethod
     def class_own_settings(cls) -> dict[str, Any]:
@@ -162,10 +210,16 @@ class Settings(Configurable):
         "Set GPROCHAT_SECRET_KEY rather than typing it."
     ).tag(config=True)
     model = Text("gemini-1.5-pro", help="The model that is asked.").tag(config=True)
-    backend = Choice(
-        ["demo"], default_value="demo", help="Who answers behind the embedded gateway."
+    aliases = Names(
+        key_trait=traitlets.Unicode(),
+        value_trait=traitlets.Unicode(),
+        help="Short names for models: %gprochat alias NAME=MODEL.",
     ).tag(config=True)
-    proxy = Text("", help="An http proxy for a configured endpoint.").tag(config=True)
+    backend = Text(
+        "demo",
+        help="Who answers behind the embedded gateway; %gprochat backend lists whom there is.",
+    ).tag(config=True)
+    proxy = Proxy("", help="An http proxy for a configured endpoint.").tag(config=True)
     wire = Choice(
         ["", "flat", "turns"],
         default_value="",
@@ -177,10 +231,17 @@ class Settings(Configurable):
         help="The file that keeps conversations; :memory: for none. "
         "Empty: history.sqlite in the user's data folder.",
     ).tag(config=True)
+    wait = Choice(
+        ["block", "nested"],
+        default_value="block",
+        help="What a call does while its reply comes: block, or nested, which keeps the asyncio "
+        "tasks of the notebook running (needs nest-asyncio2, which then patches asyncio).",
+    ).tag(config=True)
     system = Text("", help="Instructions sent before every prompt.").tag(config=True)
     temperature = Number(
         None,
         min=0.0,
+        max=2.0,
         allow_none=True,
         help="How freely the model writes; empty leaves it to the model.",
     ).tag(config=True)

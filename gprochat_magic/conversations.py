@@ -36,8 +36,8 @@ class Line:
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
         self.lock = asyncio.Lock()
-        self.reader: object = None
-        """Who is taking the reply that streams now."""
+        self.readers: list[object] = []
+        """Who is taking a reply now."""
         self.kept_in: object = None
         """The file, or the store in memory, that has this conversation."""
 
