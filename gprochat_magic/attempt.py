@@ -105,8 +105,6 @@ async def _judge(
     if kind in PAGES:
         raise refusal.wrong_content("a web page", await said())
     body.first = await body.read()
-    if not body.first:
-        raise EmptyReplyError("the server sent an empty reply")
     is_object = kind == "application/json" and body.first.lstrip()[:1] == b"{"
     if is_object and refusal.is_error_object(await body.gather()):
         raise refusal.wrong_content("an error", await said())

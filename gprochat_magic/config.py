@@ -58,6 +58,31 @@ class Secret:
         return Secret, ()
 
 
+class Url(str):
+    """An address whose `repr` leaves out what may be secret in it: user, password and query.
+
+    Listings of the settings and verbose tracebacks show that; as text it is whole.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        if "://" not in self:
+            return super().__repr__()
+        try:
+            parts = urlsplit(self)
+        except ValueError:
+            return "'****'"
+        host = host_of(self)
+        return repr(
+            parts._replace(
+                netloc=f"****@{host}" if "@" in parts.netloc else host,
+                query="****" if parts.query else "",
+                fragment="",
+            ).geturl()
+        )
+
+
 class FromEnvironment(traitlets.TraitType[Any, Any]):
     """A trait whose default is the variable `GPROCHAT_` + its name in capitals, where it is set."""
 
@@ -70,7 +95,7 @@ class FromEnvironment(traitlets.TraitType[Any, Any]):
         try:
             return self._validate(obj, self.from_string(raw))
         except (ValueError, traitlets.TraitError):
-            shown = "its value" if isinstance(self, SecretKey) else repr(raw)
+            shown = "its value" if isinstance(self, SecretKey) else repr(Url(raw))
             raise ConfigError(
                 f"{variable}: {shown} does not fit: {self.info()} is needed",
                 hint=f"Correct or unset {variable}.",
@@ -93,35 +118,26 @@ class Choice(FromEnvironment, traitlets.Enum):  # type: ignore[type-arg]  # trai
     """A setting that is one of a few words."""
 
 
-class Link(str):
-    """An address that shows without its user and password; `str` itself holds all of it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return repr(without_password(str(self)))
-
-
-class Proxy(Text):
-    """A setting that is an address, or empty; it shows without its password."""
-
-    def validate(self, obj: Any, value: Any) -> Link:
-        """The address."""
-        return Link(super().validate(obj, value))
-
-
-class Address(Proxy):
+class Address(Text):
     """A setting that is an http or https address, or empty."""
 
     info_text = "an address like http://host:port/path"
 
-    def validate(self, obj: Any, value: Any) -> Link:
+    def validate(self, obj: Any, value: Any) -> str:
         """The address. Raises `TraitError` for what no client could post to."""
         text = super().validate(obj, value)
         if text and not is_address(text):
             # The value may hold a password, so it is not repeated.
             raise traitlets.TraitError(f"{self.name} must be {self.info_text}")
-        return text
+        return Url(text)
+
+
+class Proxy(Text):
+    """A setting that is the address of a proxy, or empty; whether it serves is seen at sending."""
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """The address."""
+        return Url(super().validate(obj, value))
 
 
 class Names(FromEnvironment, traitlets.Dict):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
@@ -172,13 +188,6 @@ def is_address(text: str) -> bool:
 def host_of(address: str) -> str:
     """The host and port of an address, for people: a URL may hold more than may be shown."""
     return urlsplit(address).netloc.rpartition("@")[2]
-
-
-def without_password(address: str) -> str:
-    """An address as it may be shown: `****` in place of all that could be a user and password."""
-    scheme, sep, rest = address.partition("://")
-    _, at, where = rest.rpartition("@")
-    return f"{scheme}{sep}****@{where}" if at else address
 
 
 class Settings(Configurable):

@@ -45,16 +45,30 @@ _COLOURS = {
 }
 
 
+# Twice the class: JupyterLab's own rules for outputs weigh two classes and an element.
+LAYOUT = (
+    ".gprochat h1{font-size:1.45em}.gprochat h2{font-size:1.25em}.gprochat h3{font-size:1.1em}"
+    ".gprochat.gprochat pre{margin:.6em 0 1em;padding:.6em .8em;overflow:auto;"
+    "background:var(--jp-cell-editor-background,#8881)}"
+    ".gprochat.gprochat pre code{background:none;white-space:pre}"
+    ".gprochat.gprochat th,.gprochat.gprochat td{text-align:left}"
+    ".gprochat-note{opacity:.7}"
+)
+"""How blocks are set, the same while a reply grows and when it is whole."""
+
+
 def _style() -> str:
     rules = [
         f"{','.join(f'.gprochat .{name}' for name in names.split(','))}"
         f"{{color:var(--jp-mirror-editor-{variable}-color,{fallback})}}"
         for names, (variable, fallback) in _COLOURS.items()
     ]
-    rules += [f".gprochat .gp-{side[0]}{{text-align:{side}}}" for side in ("left", "right")]
-    rules.append(".gprochat .gp-m{text-align:center}")
+    rules += [
+        f".gprochat.gprochat .gp-{side[0]}{{text-align:{side}}}" for side in ("left", "right")
+    ]
+    rules.append(".gprochat.gprochat .gp-m{text-align:center}")
     rules.append(".gprochat .gp-u{outline:1px dotted}")
-    return "".join(rules)
+    return LAYOUT + "".join(rules)
 
 
 STYLE = _style()
@@ -70,13 +84,14 @@ def document(text: str, *, note: str = "", live: bool = False, body: str | None 
     """What a cell shows: the fragment in its wrapper, and `note` as one small line below it.
 
     `body` is a fragment from `render` or `Growing`; without it `text` is rendered. A `live`
-    document has no style, and MathJax has no work in it; in a final one it has the formulas.
+    document has only the layout's style, and MathJax has no work in it; in a final one it has the
+    formulas.
     """
     if body is None:
         body = _html(text, live=live, colours=not live)
     small = escape(" ".join(_clean(note).split()), quote=False)
     footer = f'<p class="gprochat-note" dir="auto"><small>{small}</small></p>' if small else ""
-    style = "" if live else f"<style>{STYLE}</style>"
+    style = f"<style>{LAYOUT if live else STYLE}</style>"
     return f'<div class="gprochat mathjax_ignore tex2jax_ignore">{body}{footer}{style}</div>'
 
 

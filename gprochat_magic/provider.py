@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeGuard, cast
 
 from gprochat_magic import config, embedded, engine, wire
@@ -160,7 +161,7 @@ async def target_of(
     """
     endpoint = endpoint or settings.api_endpoint
     if not endpoint:
-        return await engine.shared().elsewhere(_embedded_target(settings.backend))
+        return _renewed_there(await engine.shared().elsewhere(_embedded_target(settings.backend)))
     if not config.is_address(endpoint):
         raise ConfigError("the endpoint is not an http or https address", hint=_ENDPOINT_HINT)
     return Target(endpoint, needed(secret or settings.secret_key), url=url)
@@ -168,6 +169,18 @@ async def target_of(
 
 async def _embedded_target(backend: str) -> Target:
     return await embedded.shared().target(backend)
+
+
+def _renewed_there(target: Target) -> Target:
+    """The same target, renewed on the engine, where its gateway lives, whoever sends to it."""
+    renew = target.renew
+    if renew is None:
+        return target
+    return dataclasses.replace(target, renew=lambda: engine.shared().elsewhere(_made_by(renew)))
+
+
+async def _made_by(renew: Callable[[], Awaitable[Target]]) -> Target:
+    return await renew()
 
 
 def needed(secret: Secret) -> Secret:
@@ -191,7 +204,7 @@ def limits_of(settings: Settings, given: Mapping[str, Any]) -> Limits:
             raise ConfigError(f"{name} must be a number of seconds above 0, not {value!r}")
         return float(value)
 
-    retries = given.get("retries", settings.retries)
+    retries = settings.retries if given.get("retries") is None else given["retries"]
     if not _is_number(retries) or retries < 0 or retries != int(retries):
         raise ConfigError(f"retries must be a whole number, 0 or more, not {retries!r}")
 

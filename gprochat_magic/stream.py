@@ -12,7 +12,7 @@ import contextlib
 import signal
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -133,12 +133,12 @@ class Stream(Generic[T]):
         """Wait until the source has closed; says whether it has."""
         return self._box.ended.wait(seconds)
 
-    def batches(self, turn: Turn | None = None) -> Iterator[list[T]]:
+    def batches(self, turn: Turn | None = None) -> Generator[list[T]]:
         """All that has arrived, as often as something does, and an empty list at each tick.
 
-        Waits in this thread; `turn`, if given, does the waiting and lets other work run. In the main thread Ctrl-C cancels the source, hands out what had
-        arrived, and raises `ReplyInterrupted`, also where it is pressed between two batches; a
-        third press raises at once. Raises `RuntimeError` on the engine's own thread.
+        Waits in this thread; `turn` lets other work of its loop go on. In the main thread Ctrl-C
+        cancels the source, hands out what had arrived, and raises `ReplyInterrupted`, also pressed
+        between two batches; a third press raises at once. On the engine's thread: `RuntimeError`.
         """
         self._refuse_inside()
         try:
@@ -156,7 +156,7 @@ class Stream(Generic[T]):
         finally:
             self.cancel()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Generator[T]:
         """The items, waited for in this thread; between two of them Ctrl-C is the caller's."""
         self._refuse_inside()
         try:

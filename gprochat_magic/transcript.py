@@ -38,12 +38,12 @@ def read(text: str, suffix: str, name: str) -> Conversation:
     if len(text) > LARGEST:
         raise ConfigError(f"the file is larger than {LARGEST >> 20} MiB", hint="Split it.")
     try:
-        conversation = reader(well_formed(text), name)
+        conversation = reader(well_formed(text), name).renewed()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError("the file holds no conversation", hint=_FORMS_HINT) from None
     if not conversation.turns():
         raise ConfigError("the file holds no turns", hint=_FORMS_HINT)
-    return conversation.renewed()
+    return conversation
 
 
 def _to_json(conversation: Conversation) -> str:
@@ -138,7 +138,7 @@ def _from_markdown(text: str, name: str) -> Conversation:
     mark = re.compile(rf"^<!-- gprochat {found[1]} (user|assistant|end) -->\n", re.MULTILINE)
     _, *pieces = mark.split(text)
     messages = [
-        (role, body.partition("\n\n")[2].removesuffix("\n\n").removesuffix("\n"))
+        (role, body.partition("\n\n")[2].removesuffix("\n\n"))
         for role, body in zip(pieces[::2], pieces[1::2], strict=True)
         if role != "end"
     ]

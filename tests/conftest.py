@@ -62,6 +62,8 @@ def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         # No name server knows a name that ends in .invalid, so none need be asked.
         if not str(host).endswith(".invalid"):
             left.append(host)
+        if isinstance(host, str):
+            host.encode("idna")  # as the real one does, which refuses names that are too long
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))

@@ -582,7 +582,7 @@ def test_F68_two_tasks_on_one_generator(far: Served) -> None:
     """Python refuses the second; the first gets everything."""
     far.backend.pieces, far.backend.pause = ["a", "b", "c"], 0.05
 
-    async def main() -> list[Any]:
+    async def main() -> Any:
         stream = Chat("two tasks").stream("hello")
         return await asyncio.gather(_rest(stream), _rest(stream), return_exceptions=True)
 

@@ -180,7 +180,7 @@ class TestHostile:
             markdown.document(hostile, live=True, note=hostile),
         ):
             page = Page(html)
-            assert set(page.styles) <= {markdown.STYLE}, name
+            assert set(page.styles) <= {markdown.STYLE, markdown.LAYOUT}, name
 
     @pytest.mark.parametrize(("name", "text"), PAYLOADS, ids=[name for name, _ in PAYLOADS])
     def test_F120_nothing_at_any_cut(self, name: str, text: str) -> None:
@@ -552,14 +552,16 @@ class TestDocument:
         assert '<span class="mathjax_process tex2jax_process">\\(x\\)</span>' in final
         assert live.startswith('<div class="gprochat mathjax_ignore tex2jax_ignore">')
         assert "_process" not in live
-        assert "<style" not in live
+        assert f"<style>{markdown.LAYOUT}</style>" in live
         assert "\\(x\\)" in live
 
     def test_a_live_frame_is_lean(self) -> None:
-        """Around its fragment a live frame costs less than a hundred bytes."""
+        """Around its fragment and the layout a live frame costs less than a hundred bytes."""
         body = markdown.Growing().update("word")
 
-        assert len(markdown.document("word", live=True, body=body)) - len(body) < 100
+        frame = markdown.document("word", live=True, body=body)
+        assert len(frame) - len(body) - len(markdown.LAYOUT) < 100
+        assert len(markdown.LAYOUT) < 500
 
     def test_the_note_is_plain_text(self) -> None:
         """The footer is escaped, without control characters, and small."""
@@ -570,7 +572,7 @@ class TestDocument:
     def test_the_style_is_scoped_and_readable(self) -> None:
         """Each rule lies within our wrapper, and each fallback reads on white and on dark grey."""
         rules = re.findall(r"([^{}]+)\{[^{}]*\}", markdown.STYLE)
-        assert all(part.startswith(".gprochat .") for rule in rules for part in rule.split(","))
+        assert all(part.startswith((".gprochat ", ".gprochat.", ".gprochat-")) for rule in rules for part in rule.split(","))
 
         colours = re.findall(
             r"var\(--jp-mirror-editor-[a-z]+-color,(#[0-9a-f]{6})\)", markdown.STYLE

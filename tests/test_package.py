@@ -22,7 +22,7 @@ def python(code: str, **options: Any) -> str:
     command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_importing_the_package_is_light() -> None:

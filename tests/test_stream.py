@@ -204,11 +204,14 @@ def test_an_awaiting_reader_can_be_cancelled_in_silence(engine: Engine) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         task = asyncio.create_task(collected(engine.stream(source)))
+
+        def noticed() -> None:
+            turned.append(loop.time())
+            task.cancel()
+
         await asyncio.sleep(0.05)
         # As a signal handler does: without waking the selector.
-        loop._ready.append(  # type: ignore[attr-defined]
-            asyncio.Handle(lambda: (turned.append(loop.time()), task.cancel()), (), loop)
-        )
+        loop._ready.append(asyncio.Handle(noticed, (), loop))  # type: ignore[attr-defined]
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -220,7 +223,7 @@ def test_an_awaiting_reader_can_be_cancelled_in_silence(engine: Engine) -> None:
 def test_readers_of_two_streams_do_not_mix(engine: Engine) -> None:
     """Two threads and two tasks each get their own."""
 
-    async def both() -> list[list[int]]:
+    async def both() -> Any:
         streams = [engine.stream(Endless(0.001, most=n)) for n in (50, 70)]
         return await asyncio.gather(*(collected(stream) for stream in streams))
 
@@ -316,7 +319,7 @@ def test_between_two_items_of_for_a_press_is_the_callers(engine: Engine, usual: 
     with pytest.raises(KeyboardInterrupt) as info:
         press()
     assert info.type is KeyboardInterrupt
-    items.close()  # type: ignore[attr-defined]
+    items.close()
 
 
 def test_readers_that_end_in_any_order_put_the_handler_back(engine: Engine, usual: object) -> None:
@@ -324,8 +327,8 @@ def test_readers_that_end_in_any_order_put_the_handler_back(engine: Engine, usua
     first, second = (engine.stream(Endless()).batches() for _ in range(2))
     next(first)
     next(second)
-    first.close()  # type: ignore[attr-defined]
-    second.close()  # type: ignore[attr-defined]
+    first.close()
+    second.close()
 
     with pytest.raises(KeyboardInterrupt) as info:
         press()

@@ -34,7 +34,7 @@ class Display:
 
     def __init__(self) -> None:
         self.text = ""
-        self._began = time.monotonic()
+        self._began = self._silent_since = time.monotonic()
         self._again_at: tuple[float, str] | None = None
 
     def take(self, events: Iterable[str | Waiting]) -> None:
@@ -47,8 +47,11 @@ class Display:
                 pieces.append(event)
         if pieces:
             self.text += "".join(pieces)
+            self._silent_since = time.monotonic()
+        if self.text:
+            # In silence too: what was held back may be due by now.
             self.grown()
-        elif not self.text:
+        else:
             self.waiting(self._status())
 
     def grown(self) -> None:
@@ -90,6 +93,7 @@ class NotebookDisplay(Display):
         self._sent = 0
         self._status_shown = ""
         self._drawn_at = float("-inf")
+        self._drawn = 0
         self._cost = 0.0
         self._broken: Exception | None = None
 
@@ -98,13 +102,18 @@ class NotebookDisplay(Display):
         now = time.monotonic()
         first = self._drawn_at < 0
         affordable = self._sent <= self.HEAD_START + self.BYTES_PER_BYTE * len(self.text)
-        if self._final_only or not (
-            first or (affordable and now - self._drawn_at >= self._pause())
+        # A reader of a reply that pauses wants the words before the pause, whatever they cost.
+        affordable = affordable or now - self._silent_since >= PATIENT
+        if (
+            self._final_only
+            or len(self.text) == self._drawn
+            or not (first or (affordable and now - self._drawn_at >= self._pause()))
         ):
             return
         html = markdown.document(self.text, live=True, body=self._growing.update(self.text))
         self._publish(html, markdown.plain(self.text) if first or self._as_text else "")
         self._drawn_at = time.monotonic()
+        self._drawn = len(self.text)
         self._cost = self._drawn_at - now
 
     def _pause(self) -> float:

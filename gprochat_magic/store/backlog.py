@@ -1,4 +1,5 @@
-"""The changes that are not in the file yet, between the threads that make them and the one that writes.
+"""The changes that are not in the file yet, between the threads that make them and the one that
+writes.
 
 Everything here is changed under one condition, and nothing here touches the file.
 """
@@ -17,7 +18,8 @@ from gprochat_magic.store.database import Fault
 from gprochat_magic.store.operations import Known, Operation
 
 Outcome = Literal["saved", "in memory"]
-"""Where a change is: in the file, or only in memory for now (it is written as soon as that works)."""
+"""Where a change is: in the file, or only in memory for now (it is written as soon as that
+works)."""
 
 _BATCH = 500
 

@@ -1,7 +1,7 @@
 """The file itself: made private, opened with care, and what SQLite's refusals mean.
 
-Once SQLite has a file open, nothing here opens it by other means: closing any second descriptor would drop
-this process's locks on it. `stat`, `link` and `rename` are harmless.
+Once SQLite has a file open, nothing here opens it by other means: closing any second descriptor
+would drop this process's locks on it. `stat`, `link` and `rename` are harmless.
 """
 
 from __future__ import annotations
@@ -133,13 +133,16 @@ def open_database(path: Path | None) -> Database:
 
 
 def connect(path: Path | None, *, mode: str = "rw", patience: float = 0.25) -> sqlite3.Connection:
-    """A connection that reads damaged text without raising and waits `patience` seconds for locks."""
+    """A connection that reads damaged text without raising and waits `patience` seconds for
+    locks.
+    """
     target = ":memory:" if path is None else f"{path.as_uri()}?mode={mode}"
     conn = sqlite3.connect(
         target, timeout=patience, isolation_level=None, check_same_thread=False, uri=True
     )
     conn.row_factory = sqlite3.Row
-    # A flipped bit can leave bytes that are no UTF-8; the checksum tells, the other turns still load.
+    # A flipped bit can leave bytes that are no UTF-8; the checksum tells, the other turns still
+    # load.
     conn.text_factory = lambda data: data.decode("utf-8", "replace")
     conn.execute("PRAGMA cell_size_check = ON")
     conn.execute("PRAGMA trusted_schema = OFF")
@@ -211,8 +214,8 @@ def refuse_others(conn: sqlite3.Connection) -> None:
 def check(conn: sqlite3.Connection) -> None:
     """Read the structure of every table. Raises `Unusable` or `sqlite3.Error` for damage.
 
-    Table by table, because the whole check would also blame the file for an index of searches that is sound in
-    its pages and wrong in its words, which is only rebuilt.
+    Table by table, because the whole check would also blame the file for an index of searches that
+    is sound in its pages and wrong in its words, which is only rebuilt.
     """
     tables = conn.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0")
     for table in tables.fetchall():
@@ -221,7 +224,8 @@ def check(conn: sqlite3.Connection) -> None:
 
 
 def _settle(conn: sqlite3.Connection) -> None:
-    # A rollback journal leaves one file that a plain copy takes whole and a read-only folder can read.
+    # A rollback journal leaves one file that a plain copy takes whole and a read-only folder can
+    # read.
     if conn.execute("PRAGMA journal_mode").fetchone()[0] not in ("delete", "memory"):
         conn.execute("PRAGMA journal_mode = DELETE")
     conn.execute("PRAGMA synchronous = EXTRA")

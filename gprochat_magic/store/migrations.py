@@ -33,7 +33,8 @@ def m001_conversations(conn: sqlite3.Connection) -> None:
             created REAL NOT NULL, updated REAL NOT NULL
         )"""
     )
-    # Long text comes last: SQLite reads a row from its start and stops at the last column asked for.
+    # Long text comes last: SQLite reads a row from its start and stops at the last column asked
+    # for.
     conn.execute(
         """CREATE TABLE turn (
             seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, conversation INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 """The changes that can be made, each in two ways: on an entry in memory, and on the file.
 
-Every one can be made twice with the same result, so that what was committed into a file that then vanished can
-be written again.
+Every one can be made twice with the same result, so that what was committed into a file that then
+vanished can be written again.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import astuple, dataclass, field, replace
-from itertools import count
-from typing import Any
 
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.store import search
+from gprochat_magic.store import rows, search
 from gprochat_magic.store.database import Database
 from gprochat_magic.store.process import Run
-from gprochat_magic.store.records import COLUMNS, Entry, Record, checksum, values_of
+from gprochat_magic.store.records import Entry, Record, checksum, values_of
 
 
 @dataclass
@@ -53,8 +51,8 @@ class Create(Operation):
 
     def write(self, database: Database, known: Known) -> None:
         """Insert the row, unless it is there."""
-        if key_of(database, self.conversation) is None:
-            insert(database, self.entry)
+        if rows.key_of(database, self.conversation) is None:
+            rows.insert(database, self.entry)
 
 
 @dataclass
@@ -127,10 +125,10 @@ class Delete(Operation):
 
         Taking only these turns out of it would leave their words in the file for a long time.
         """
-        conn, key = database.conn, key_of(database, self.conversation)
+        conn, key = database.conn, rows.key_of(database, self.conversation)
         conn.execute("DELETE FROM turn WHERE conversation = ?", (key,))
         conn.execute("DELETE FROM conversation WHERE key = ?", (key,))
-        _in_index(database, search.empty)
+        rows.in_index(database, search.empty)
         database.stale_index = True
 
 
@@ -165,16 +163,16 @@ class SaveTurn(Operation):
         if found and self.restored:
             return
         if found:
-            _in_index(database, search.forget, found[0])
+            rows.in_index(database, search.forget, found[0])
         key = ensure(database, self.conversation, known)
         if self.run is not None:
             conn.execute("INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?)", astuple(self.run))
         values = values_of(self.record)
         row = (key, checksum(self.conversation, values), *values)
-        seq = _put(conn, row, found and found[0])
+        seq = rows.put(conn, row, found and found[0])
         conn.execute("INSERT OR IGNORE INTO unindexed VALUES (?)", (seq,))
         if turn.state != "pending":
-            _in_index(database, search.add, seq)
+            rows.in_index(database, search.add, seq)
         statement = "UPDATE conversation SET updated = max(updated, ?) WHERE key = ?"
         conn.execute(statement, (self.at, key))
 
@@ -235,70 +233,11 @@ class Known:
             yield SetHead(entry.id, entry.head)
 
 
-def key_of(database: Database, conversation: str) -> int | None:
-    """The row number of a conversation."""
-    statement = "SELECT key FROM conversation WHERE id = ?"
-    found = database.conn.execute(statement, (conversation,)).fetchone()
-    return found and int(found[0])
-
-
 def ensure(database: Database, conversation: str, known: Known) -> int:
     """The row number of a conversation, which is made if another kernel deleted it meanwhile."""
-    key = key_of(database, conversation)
+    key = rows.key_of(database, conversation)
     return (
-        insert(database, known.entries.get(conversation) or Entry(conversation))
+        rows.insert(database, known.entries.get(conversation) or Entry(conversation))
         if key is None
         else key
     )
-
-
-def insert(database: Database, entry: Entry) -> int:
-    """Add a conversation under the first free name; returns its row number."""
-    conn = database.conn
-    wanted = entry.name or f"conversation-{entry.id[:8]}"
-    numbered = (f"{wanted}-{number}" for number in count(2))
-    name = wanted
-    while conn.execute("SELECT 1 FROM conversation WHERE name = ?", (name,)).fetchone():
-        name = next(numbered)
-    entry.name = name
-    about = (entry.id, name, entry.kernel, entry.run, entry.notebook, entry.head)
-    created = entry.created or time.time()
-    conn.execute(
-        "INSERT INTO conversation (id, name, kernel, run, notebook, head, created, updated) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*about, created, max(created, entry.updated)),
-    )
-    found = key_of(database, entry.id)
-    assert found is not None  # it was inserted in the line above
-    return found
-
-
-def _put(conn: sqlite3.Connection, row: tuple[Any, ...], seq: int | None) -> int:
-    # Two plain statements: RETURNING and upserts are newer than some SQLite that Python 3.11 runs on.
-    columns = ("conversation", "checksum", *COLUMNS)
-    if seq is None:
-        marks = ", ".join("?" * len(columns))
-        inserted = conn.execute(f"INSERT INTO turn ({', '.join(columns)}) VALUES ({marks})", row)
-        return int(inserted.lastrowid or 0)
-    changes = ", ".join(f"{name} = ?" for name in columns)
-    conn.execute(f"UPDATE turn SET {changes} WHERE seq = ?", (*row, seq))
-    return seq
-
-
-def _in_index(database: Database, change: Callable[..., None], *seq: int) -> None:
-    """Change the search index. It may fail, or be missing: the turn is kept all the same."""
-    conn = database.conn
-    if database.searchable:
-        conn.execute("SAVEPOINT in_index")
-        try:
-            change(conn, *seq)
-            conn.execute("RELEASE in_index")
-            return
-        except sqlite3.DatabaseError as error:
-            if not search.is_index_fault(error):
-                raise
-            conn.execute("ROLLBACK TO in_index")
-            conn.execute("RELEASE in_index")
-            database.searchable, database.stale_index = False, True
-    if change is not search.add:
-        search.distrust(conn, *seq)

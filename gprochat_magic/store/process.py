@@ -7,8 +7,10 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 FAR_TURN_LASTS = 2 * 60 * 60.0
 """Seconds after which a turn begun on a machine that we cannot see into counts as abandoned."""
@@ -23,6 +25,42 @@ class Run:
     host: str
     pid: int
     started: str
+
+
+class Forkable(Protocol):
+    """What must not be in the middle of a transaction when its process forks."""
+
+    def hold(self) -> Callable[[], None]:
+        """Wait for the end of a transaction and begin no other; returns what lets go."""
+
+    def begin_again(self) -> None:
+        """Forget the parent's thread, locks and queue, in the child."""
+
+
+def watch_forks(me: Callable[[], Forkable | None]) -> None:
+    """Let this process fork only between transactions: a child could roll back its parent's.
+
+    What `me` leads to is asked for at each fork, so that a weak reference will do.
+    """
+    held: list[Callable[[], None]] = []
+
+    def before() -> None:
+        it = me()
+        if it is not None:
+            held.append(it.hold())
+
+    def in_parent() -> None:
+        while held:
+            held.pop()()
+
+    def in_child() -> None:
+        in_parent()
+        it = me()
+        if it is not None:
+            it.begin_again()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 def this_run(*, run: str = "", kernel: str = "") -> Run:
@@ -49,7 +87,7 @@ def _here() -> str:
     """A name for the set of processes whose ids mean the same as ours."""
     try:
         # Two containers can share a home directory and a host name, never a process namespace.
-        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()
 
@@ -65,5 +103,5 @@ def _started(pid: int) -> str:
         import psutil  # optional here: only where there is no /proc
 
         return str(psutil.Process(pid).create_time())
-    except Exception:  # psutil has errors of its own, and no answer is the answer
+    except Exception:  # noqa: BLE001  # psutil has errors of its own, and no answer is the answer
         return ""

@@ -1,7 +1,8 @@
 """What the store hands out, and how a turn becomes a row and is known to be unharmed.
 
-Every row carries a SHA-256 over its conversation and all its fields: SQLite's own checks do not see a
-changed letter. Fields that `Turn` gains later travel in the `extra` column and need no migration.
+Every row carries a SHA-256 over its conversation and all its fields: SQLite's own checks do not
+see a changed letter. Fields that `Turn` gains later travel in the `extra` column and need no
+migration.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ COLUMNS = (
 """The columns of a turn that its checksum covers, in the order in which it does."""
 
 _OWN_COLUMN = frozenset(COLUMNS) - {"run", "extra"}
+_LATE = frozenset(each.name for each in fields(Turn)) - _OWN_COLUMN
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,18 @@ class Entry:
     updated: float = 0.0
     head: str | None = None
     turns: dict[str, Record] = field(default_factory=dict)
+    older: int = 0
+    """Turns of the file that were not asked for."""
 
     def summary(self) -> Summary:
         """The same, without the turns."""
         about = (self.id, self.name, self.kernel, self.run, self.notebook)
-        return Summary(*about, self.created, self.updated, len(self.turns))
+        return Summary(*about, self.created, self.updated, self.older + len(self.turns))
 
     def loaded(self) -> Loaded:
         """The same, with turns that the caller may change."""
         records = list(self.turns.values())
-        turns = [copy.deepcopy(record.turn) for record in records]
+        turns = [_copied(record.turn) for record in records]
         for turn in turns:
             if turn.parent not in self.turns:
                 # Lost with a damaged file: the line then begins here.
@@ -114,14 +118,14 @@ class Entry:
 def snapshot(turn: Turn, run: str, extra: Mapping[str, Any] | None = None) -> Record:
     """A turn as it is now. Raises `TypeError` for an extra value that JSON cannot hold."""
     json.dumps(dict(extra or {}))
-    return Record(copy.deepcopy(turn), run, dict(extra or {}))
+    return Record(_copied(turn), run, dict(extra or {}))
 
 
 def values_of(record: Record) -> list[Any]:
     """What goes into `COLUMNS`. Lone surrogates become U+FFFD; nothing else changes."""
     turn = record.turn
-    known = {each.name: getattr(turn, each.name) for each in fields(turn)}
-    late = {name: value for name, value in known.items() if name not in _OWN_COLUMN}
+    known = {name: getattr(turn, name) for name in _OWN_COLUMN}
+    late = {name: getattr(turn, name) for name in _LATE}
     known["run"] = record.run
     known["extra"] = json.dumps({**record.extra, **late}, ensure_ascii=False, sort_keys=True)
     known["created"], known["elapsed"] = float(turn.created), float(turn.elapsed)
@@ -130,13 +134,12 @@ def values_of(record: Record) -> list[Any]:
 
 def checksum(conversation: str, values: Iterable[Any]) -> bytes:
     """The SHA-256 of a turn in its conversation, over values in the order of `COLUMNS`."""
-    digest = sha256()
+    parts: list[bytes] = []
     for value in (conversation, *values):
         data = b"" if value is None else str(value).encode()
         # The length keeps two fields from trading text unnoticed.
-        digest.update(b"none" if value is None else b"%d:" % len(data))
-        digest.update(data)
-    return digest.digest()
+        parts += (b"none" if value is None else b"%d:" % len(data), data)
+    return sha256(b"".join(parts)).digest()
 
 
 def record_from(row: sqlite3.Row, conversation: str) -> Record:
@@ -145,18 +148,28 @@ def record_from(row: sqlite3.Row, conversation: str) -> Record:
     damaged = row["checksum"] != checksum(conversation, values)
     mapped = {name: row[name] for name in COLUMNS if name in _OWN_COLUMN}
     try:
-        extra = dict(json.loads(row["extra"]))
+        extra = dict(json.loads(row["extra"])) if row["extra"] != "{}" else {}
     except (ValueError, TypeError):
         extra, damaged = {}, True
-    late = {each.name for each in fields(Turn)} - _OWN_COLUMN
-    turn = Turn(**mapped, **{name: extra.pop(name) for name in late & extra.keys()})
+    late = {name: extra.pop(name) for name in _LATE & extra.keys()}
+    turn = Turn(**mapped, **late)
     return Record(turn, row["run"], extra, damaged)
 
 
 def ended(record: Record) -> Record:
-    """A turn whose process died while it ran, as it is kept: interrupted, or failed without text."""
+    """A turn whose process died while it ran, as it is kept: interrupted, or failed without
+    text.
+    """
     state: State = "interrupted" if record.turn.reply else "failed"
     return replace(record, turn=replace(record.turn, state=state))
+
+
+def _copied(turn: Turn) -> Turn:
+    # Text and numbers cannot change under us; only later fields may hold what can.
+    result = copy.copy(turn)
+    for name in _LATE:
+        setattr(result, name, copy.deepcopy(getattr(turn, name)))
+    return result
 
 
 def _storable(value: Any) -> Any:

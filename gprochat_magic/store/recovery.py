@@ -1,7 +1,7 @@
 """A damaged file is moved aside, never repaired in place, and what can be read goes into a new one.
 
-Only damage that a second look confirms leads here; a lock, a full disk or an I/O error never does. At every
-moment the path leads to the old file or to the finished new one.
+Only damage that a second look confirms leads here; a lock, a full disk or an I/O error never does.
+At every moment the path leads to the old file or to the finished new one.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ class Recovered:
 def recover(path: Path) -> Recovered | None:
     """Replace a damaged file; None if a second look finds it sound, or another kernel was faster.
 
-    Raises `sqlite3.Error` or `OSError` if there is no room or no right to; the path is then as it was.
+    Raises `sqlite3.Error` or `OSError` if there is no room or no right to; the path is then as it
+    was.
     """
     with _alone(path.parent):
         if not path.exists() or not is_damaged(path):
             return None
         fresh = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        fresh.unlink(missing_ok=True)
-        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
+            _make_empty(fresh)
             turns, lost = _copy_readable(path, fresh)
+            _sync(fresh)
             aside = _move_aside(path)
             fresh.replace(path)
         except BaseException:
@@ -86,7 +87,7 @@ def is_damaged(path: Path) -> bool:
 def _copy_readable(path: Path, fresh: Path) -> tuple[int, int]:
     """Copy every row that can be read; returns how many turns, and how many known ones not."""
     with closing(connect(fresh)) as new:
-        # The new file replaces the old one only when it is whole, so one sync at the end is enough.
+        # The new file replaces the old one only when it is whole: one sync at the end is enough.
         new.execute("PRAGMA synchronous = OFF")
         migrate(new)
         turns = lost = 0
@@ -99,8 +100,6 @@ def _copy_readable(path: Path, fresh: Path) -> tuple[int, int]:
             _adopt_orphans(new)
             new.execute("INSERT OR IGNORE INTO unindexed SELECT seq FROM turn")
             new.execute("COMMIT")
-        new.execute("PRAGMA synchronous = EXTRA")
-        new.execute("UPDATE conversation SET updated = updated")
     return turns, lost
 
 
@@ -109,14 +108,24 @@ def _opened_damaged(path: Path, fresh: Path) -> Iterator[sqlite3.Connection]:
     """A copy of the damaged file, filled up to the size it claims, for SQLite refuses a cut one."""
     copy = fresh.with_name(f"{fresh.name}.damaged")
     try:
+        _make_empty(copy)
         shutil.copyfile(path, copy)
-        copy.chmod(0o600)
         os.truncate(copy, max(copy.stat().st_size, _claimed_size(copy)))
         with closing(connect(copy)) as conn:
             yield conn
     finally:
         for suffix in ("", *_SIDE_FILES):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
+
+
+def _make_empty(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _sync(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _claimed_size(copy: Path) -> int:
@@ -152,7 +161,9 @@ def _copy_table(
 def _readable(
     old: sqlite3.Connection, select: str, number: str | None, last: int
 ) -> Iterator[list[sqlite3.Row]]:
-    """Rows in ranges of their number; a range that cannot be read is halved until one row is left out."""
+    """Rows in ranges of their number; a range that cannot be read is halved until one row is left
+    out.
+    """
     if number is None:
         with suppress(sqlite3.Error):
             yield old.execute(select).fetchall()
@@ -197,7 +208,8 @@ def _adopt_orphans(new: sqlite3.Connection) -> None:
     """Give turns whose conversation could not be read one of their own."""
     new.execute(
         "INSERT INTO conversation (key, id, name, kernel, run, notebook, head, created, updated) "
-        "SELECT conversation, 'recovered-' || conversation, 'recovered-' || conversation, '', '', '', "
+        "SELECT conversation, 'recovered-' || conversation, 'recovered-' || conversation, "
+        "'', '', '', "
         "(SELECT id FROM turn last WHERE last.conversation = turn.conversation "
         "ORDER BY seq DESC LIMIT 1), min(created), max(created) "
         "FROM turn WHERE conversation NOT IN (SELECT key FROM conversation) GROUP BY conversation"

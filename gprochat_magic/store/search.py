@@ -1,7 +1,8 @@
 """Search: an FTS5 index where SQLite has it, a plain look at the text where it has not.
 
-The index is derived: it can be thrown away and built again at any time. The table `unindexed` names the turns
-that it does not hold (running, or written where there was no FTS5), and a search looks at those one by one.
+The index is derived: it can be thrown away and built again at any time. The table `unindexed`
+names the turns that it does not hold (running, or written where there was no FTS5), and a search
+looks at those one by one.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def _lend_tables(conn: sqlite3.Connection) -> None:
 def add(conn: sqlite3.Connection, seq: int) -> None:
     """Put a turn into the index, inside the caller's transaction."""
     conn.execute(
-        f"INSERT INTO {INDEX} (rowid, prompt, reply) SELECT seq, prompt, reply FROM turn WHERE seq = ?",
+        f"INSERT INTO {INDEX} (rowid, prompt, reply) "
+        "SELECT seq, prompt, reply FROM turn WHERE seq = ?",
         (seq,),
     )
     conn.execute("DELETE FROM unindexed WHERE seq = ?", (seq,))
@@ -126,7 +128,9 @@ def is_distrusted(conn: sqlite3.Connection) -> bool:
 
 
 def index_rest(conn: sqlite3.Connection, *, step: int = 200) -> Iterator[None]:
-    """Put the waiting turns into the index, a few at each step, so that a write never waits long."""
+    """Put the waiting turns into the index, a few at each step, so that a write never waits
+    long.
+    """
     last = 0
     while True:
         conn.execute("BEGIN IMMEDIATE")
@@ -176,8 +180,7 @@ def find(conn: sqlite3.Connection, text: str, limit: int) -> tuple[list[Hit], bo
         return _look(conn, "turn", text, limit), "no such module" in str(error)
     hits = {int(row[0]): Hit(*row[1:]) for row in found}
     with suppress(sqlite3.OperationalError):
-        for seq, hit in _look_up(conn, "unindexed", text, limit):
-            hits[seq] = hit
+        hits |= dict(_look_up(conn, "unindexed", text, limit))
     return [hits[seq] for seq in sorted(hits, reverse=True)][:limit], True
 
 

@@ -1,13 +1,12 @@
 """The history: conversations that are kept at once, read from any thread, and outlive the kernel.
 
-Saving never waits and never touches an event loop. What was saved is read back at once, whether it is in the
-file yet or not.
+Saving never waits and never touches an event loop. What was saved is read back at once, whether it
+is in the file yet or not.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import sqlite3
 import time
 import uuid
@@ -35,9 +34,10 @@ T = TypeVar("T")
 class Store:
     """One history file, or `:memory:` for none. Nothing is opened before the first use.
 
-    `run` and `kernel` name this run and the kernel it is a run of, as stored with what it writes. `patience` is
-    how long, in seconds, a lock or a slow disk may last before it is mentioned. `notices` has what surfaces
-    should show, each once; `on_notice` is called with each as it comes, in the writer's thread.
+    `run` and `kernel` name this run and the kernel it is a run of, as stored with what it writes.
+    `patience` is how long, in seconds, a lock or a slow disk may last before it is mentioned.
+    `notices` has what surfaces should show, each once; `on_notice` is called with each as it
+    comes, in the writer's thread.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Store:
         self.on_notice = on_notice
         self._patience = patience
         self._run = process.this_run(run=run, kernel=kernel)
-        # The thread must not keep the store alive: a store that nobody holds writes its rest and ends.
+        # The thread must not keep the store alive: a store that nobody holds writes its rest and
+        # ends.
         me = weakref.ref(self)
 
         def tell(text: str) -> None:
@@ -64,7 +65,7 @@ class Store:
 
         self._writer = Writer(self.path, Known(self._run), tell=tell, patience=patience)
         self._at_exit = weakref.finalize(self, Writer.close, self._writer, 2.0)
-        _watch_forks(me)
+        process.watch_forks(me)
 
     @property
     def run(self) -> str:
@@ -79,7 +80,8 @@ class Store:
     def create(self, name: str, *, notebook: str = "") -> str:
         """Begin a conversation; returns its id at once.
 
-        A name that is taken by then gets a number (`review-2`); ask `find` first to refuse it instead.
+        A name that is taken by then gets a number (`review-2`); ask `find` first to refuse it
+        instead.
         """
         about = (name, self._run.kernel, self._run.id, notebook)
         now = time.time()
@@ -102,7 +104,9 @@ class Store:
         return self._writer.submit(operations.SetHead(conversation, turn))
 
     def rename(self, conversation: str, name: str) -> Future[Outcome]:
-        """Give another name. The future raises `ConfigError` (kind `name_taken`) if it is in use."""
+        """Give another name. The future raises `ConfigError` (kind `name_taken`) if it is in
+        use.
+        """
         return self._writer.submit(operations.Rename(conversation, name))
 
     def label(self, conversation: str, notebook: str) -> Future[Outcome]:
@@ -118,7 +122,9 @@ class Store:
         return self._writer.backlog.flush(timeout)
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Write the rest and let go of the file; False, with a notice, if something could not be written."""
+        """Write the rest and let go of the file; False, with a notice, if something could not be
+        written.
+        """
         self._at_exit.detach()
         done = self._writer.close(timeout)
         if not done:
@@ -126,7 +132,9 @@ class Store:
         return done
 
     def conversations(self) -> list[Summary]:
-        """Every conversation, the last used first. Raises `GPROChatError` if the file cannot be read."""
+        """Every conversation, the last used first. Raises `GPROChatError` if the file cannot be
+        read.
+        """
         waiting, found = self._ask(reading.summaries)
         found = found or {}
         for conversation in _touched(waiting):
@@ -138,22 +146,24 @@ class Store:
 
     def find(self, key: str) -> Summary | None:
         """The conversation of that id or name."""
-        entry = self._find(key)
-        return None if entry is None else entry.summary()
+        return next((each for each in self.conversations() if key in (each.id, each.name)), None)
 
     def find_by_notebook(self, notebook: str) -> list[Summary]:
         """The conversations that belong to a notebook, the last used first."""
         return [each for each in self.conversations() if each.notebook == notebook]
 
-    def load(self, key: str, *, remember: bool = True) -> Loaded:
-        """A conversation by id or name, with the turns of its whole tree.
+    def load(self, key: str, *, newest: int | None = None, remember: bool = True) -> Loaded:
+        """A conversation by id or name: the turns of its whole tree, or only the newest.
 
-        A turn whose process died while it ran comes back as interrupted, or as failed where it has no text. With
-        `remember`, all of it is written again if the file goes away; not needed to look or to export.
-        Raises `ConfigError` (kind `unknown_conversation`, the nearest name in its hint), or `GPROChatError`
-        (kind `history`) if the file cannot be read.
+        A turn whose process died while it ran comes back as interrupted, or as failed where it
+        has no text. With `remember`, all of it is written again if the file goes away; not needed
+        to look or to export. Raises `ConfigError` (kind `unknown_conversation`, the nearest name
+        in its hint), or `GPROChatError` (kind `history`) if the file cannot be read.
         """
-        entry = self._find(key)
+        entry = self._find(key, newest)
+        if entry is not None and newest is not None and entry.head not in (None, *entry.turns):
+            # An older branch is in view.
+            entry = self._find(key)
         if entry is None:
             raise self._unknown(key)
         self._end_dead(entry)
@@ -161,8 +171,9 @@ class Store:
             self._writer.backlog.known.remember(entry)
         loaded = entry.loaded()
         if loaded.damaged:
-            count = len(loaded.damaged)
-            self._tell(f"{count} of the turns in {entry.name!r} changed on disk (bad checksum).")
+            text = f"{len(loaded.damaged)} turns in {entry.name!r} changed on disk (bad checksum)."
+            if text not in self.notices:
+                self._tell(text)
         return loaded
 
     def search(self, text: str, limit: int = 20) -> list[Hit]:
@@ -175,9 +186,8 @@ class Store:
         known = self._writer.backlog.known.entries
         for each in waiting:
             if isinstance(each, operations.Delete):
-                hits = {
-                    id: hit for id, hit in hits.items() if hit.conversation != each.conversation
-                }
+                gone = each.conversation
+                hits = {turn: hit for turn, hit in hits.items() if hit.conversation != gone}
             if isinstance(each, SaveTurn) and each.conversation in known:
                 turn = each.record.turn
                 hits.pop(turn.id, None)
@@ -187,20 +197,35 @@ class Store:
                     hits[turn.id] = Hit(each.conversation, name, turn.id, snippet)
         return list(reversed(hits.values()))[:limit]
 
-    def _find(self, key: str) -> Entry | None:
+    def hold(self) -> Callable[[], None]:
+        """Before a fork: wait until no transaction is open; returns what lets the writer go on."""
+        return self._writer.hold()
+
+    def begin_again(self) -> None:
+        """In a forked child: the thread and what waits are the parent's, so begin with neither."""
+        self._at_exit.detach()
+        self._run = process.this_run()
+        known = Known(self._run)
+        known.entries = dict(self._writer.backlog.known.entries)
+        self._writer = self._writer.after_fork(known)
+        self._at_exit = weakref.finalize(self, Writer.close, self._writer, 2.0)
+
+    def _find(self, key: str, newest: int | None = None) -> Entry | None:
         waiting, found = self._ask(lambda conn: reading.id_of(conn, key))
         for conversation in dict.fromkeys([*([found] if found else []), *_touched(waiting)]):
-            entry = self._entry(conversation)
+            entry = self._entry(conversation, newest)
             if entry is not None and key in (entry.id, entry.name):
                 return entry
         return None
 
-    def _entry(self, conversation: str) -> Entry | None:
-        waiting, found = self._ask(lambda conn: reading.entry(conn, conversation))
+    def _entry(self, conversation: str, newest: int | None = None) -> Entry | None:
+        waiting, found = self._ask(lambda conn: reading.entry(conn, conversation, newest))
         return reading.overlaid(found, waiting, conversation)
 
     def _end_dead(self, entry: Entry) -> None:
-        """Settle the turns that were running in a process that is gone, in memory and in the file."""
+        """Settle the turns that were running in a process that is gone, in memory and in the
+        file.
+        """
         running = [each for each in entry.turns.values() if each.turn.state == "pending"]
         ids = {record.run for record in running} - {self._run.id}
         runs = (self._ask(lambda conn: reading.runs(conn, ids))[1] if ids else None) or {}
@@ -218,7 +243,9 @@ class Store:
             waiting = self._writer.backlog.waiting()
             try:
                 with self._reading() as conn:
-                    return waiting, None if conn is None else question(conn)
+                    if conn is None:
+                        return waiting, None
+                    return waiting, reading.at_one_moment(conn, question)
             except (sqlite3.Error, OSError) as error:
                 if classify(error) is not Fault.DAMAGED or is_last:
                     raise GPROChatError(
@@ -236,7 +263,8 @@ class Store:
             with self._writer.memory() as database:
                 yield None if database is None else database.conn
             return
-        # A handle for each question: nothing to lock between threads, to lose in a fork, or to go stale.
+        # A handle for each question: nothing to lock between threads, to lose in a fork, or to go
+        # stale.
         conn = connect_for_reading(self.path, patience=2.0)
         if conn is None:
             yield None
@@ -252,48 +280,13 @@ class Store:
         return ConfigError(f"there is no conversation named {key!r}", hint=ask, kind=kind)
 
     def _tell(self, text: str) -> None:
-        if text in self.notices:
-            return
         self.notices.append(text)
         if self.on_notice is not None:
             try:
                 self.on_notice(text)
-            except Exception:  # a surface that cannot show it must not stop the writer
+            except Exception:  # noqa: BLE001  # a surface that cannot show it must not stop the writer
                 return
-
-    def _in_child(self) -> None:
-        """After a fork: the parent's thread and its backlog are the parent's."""
-        self._at_exit.detach()
-        self._run = process.this_run()
-        known = Known(self._run)
-        known.entries = dict(self._writer.backlog.known.entries)
-        self._writer = self._writer.after_fork(known)
-        self._at_exit = weakref.finalize(self, Writer.close, self._writer, 2.0)
 
 
 def _touched(waiting: list[Operation]) -> list[str]:
     return [each for each in dict.fromkeys(change.conversation for change in waiting) if each]
-
-
-def _watch_forks(me: weakref.ref[Store]) -> None:
-    """Let a fork happen only between transactions: a child could roll back its parent's."""
-    held: list[Writer] = []
-
-    def before() -> None:
-        store = me()
-        if store is not None and store._writer.pause():
-            held.append(store._writer)
-
-    def after(*, in_child: bool) -> None:
-        store = me()
-        while held:
-            held.pop().resume()
-        if store is not None and in_child:
-            store._in_child()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=before,
-            after_in_parent=lambda: after(in_child=False),
-            after_in_child=lambda: after(in_child=True),
-        )

@@ -1,4 +1,6 @@
-"""What the writer does when it has nothing to write, in steps so short that a write hardly waits."""
+"""What the writer does when it has nothing to write, in steps so short that a write hardly
+waits.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The thread that alone writes the file, whatever the file does.
 
-A lock, a full disk, a read-only folder or an I/O error leaves the backlog as it is; the thread tries again, and
-says so once. A change leaves the backlog only when it is committed, or can never be. The thread never dies.
+A lock, a full disk, a read-only folder or an I/O error leaves the backlog as it is; the thread
+tries again, and says so once. A change leaves the backlog only when it is committed, or can never
+be. The thread never dies.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NOTICES = {
     Fault.FULL: "New turns are not saved; they wait in memory until there is room.",
     Fault.READ_ONLY: "Old turns can be read; new ones are only in memory.",
     Fault.IO: "New turns are not saved; they wait in memory until it works again.",
-    Fault.NEWER: "It is read but not written, new turns are only in memory: upgrade gprochat-magic.",
+    Fault.NEWER: "It is only read, and new turns are only in memory: upgrade gprochat-magic.",
     Fault.FOREIGN: "It is left alone; turns are only in memory. Choose another path.",
 }
 
@@ -103,13 +104,11 @@ class Writer:
         with self._io:
             yield self._database
 
-    def pause(self) -> bool:
-        """Hold off until no transaction is open, for a fork; whether that worked, for `resume`."""
-        return self._io.acquire(timeout=5.0)
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        self._io.release()
+    def hold(self) -> Callable[[], None]:
+        """Wait until no transaction is open, and begin none until the result is called."""
+        # Bounded: a fork that happens a little too early is better than one that never does.
+        held = self._io.acquire(timeout=5.0)
+        return self._io.release if held else lambda: None
 
     def _run(self) -> None:
         while True:
@@ -119,7 +118,7 @@ class Writer:
             try:
                 with self._io:
                     self._write(batch)
-            except Exception as error:  # Whatever it is: without this thread, nothing is saved.
+            except Exception as error:  # noqa: BLE001  # without this thread nothing is saved
                 self._failed(batch, error)
             else:
                 self._stuck_since, self._doubts = None, 0

@@ -1,4 +1,4 @@
-"""A listener on loopback that notes every request: whatever a page fetches from it, it should not."""
+"""A listener on loopback that notes every request; a page should make none."""
 
 from __future__ import annotations
 

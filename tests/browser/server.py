@@ -1,4 +1,4 @@
-"""A Jupyter server of the tests' own: JupyterLab and Notebook 7 on a free port, with its own home."""
+"""A Jupyter server of the tests' own: JupyterLab and Notebook 7 on a free port."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ PATIENCE = 90
 _SETTINGS = {
     # A notice of a release, and a question whether to look for news, would cover what is tested.
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # In pictures it would be in the way.
+    "statusbar-extension/plugin": {"visible": False},
     # Cells out of view would not be in the page.
     "notebook-extension/tracker": {"windowingMode": "none"},
 }

@@ -5,6 +5,7 @@ One notebook asks for each of them in a cell of its own, and then shows each `Re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -26,7 +27,10 @@ CODE = [
     ("code-html", "```html\n<b>&amp;</b> &lt; <!-- <script>x</script> -->\n```"),
     ("code-python", '```python\n\n\tdef f(x):  \n    return f"{x!r}<&>"  # `$x$` \\(y\\)\n\n```'),
     ("code-backticks", "````markdown\n```\n<p>`a`</p>\n```\n````"),
-    ("code-nested", "1. a\n\n   ~~~sh\n   cat <<'END' && echo \"$x $y\"\n   ~~~\n> ```\n> a  <b>\n> ```"),
+    (
+        "code-nested",
+        "1. a\n\n   ~~~sh\n   cat <<'END' && echo \"$x $y\"\n   ~~~\n> ```\n> a  <b>\n> ```",
+    ),
     ("code-unknown", "```no<such>\n![x](y) [a](javascript:b)\n```"),
     ("code-indented", "text\n\n    <img src=x>\n    &nbsp;"),
 ]
@@ -78,8 +82,7 @@ def hostile(
 
 
 def test_F120_no_script_runs_and_nothing_is_fetched(hostile: Page, listener: Listener) -> None:
-    """Neither a growing reply nor a whole one runs a script or fetches; no frame held an element,
-    an attribute or a link beyond the list."""
+    """Growing or whole, no reply runs a script or fetches, or holds an element beyond the list."""
     shown = hostile.page.locator(".gprochat").count()
 
     assert shown == 2 * len(REPLIES)
@@ -175,6 +178,13 @@ def test_F120_plain_text_and_history_are_only_text(hostile: Page) -> None:
         assert "<script>window.pwned=1</script>" in hostile.output(cell).inner_text()
 
 
+def test_F56_no_control_character_is_shown(hostile: Page) -> None:
+    """What is in the page has no NUL, escape or other control in it, but line ends and tabs."""
+    shown = hostile.page.locator(".jp-OutputArea-output").all_text_contents()
+
+    assert set(re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "".join(shown))) == set()
+
+
 def test_F120_a_hostile_error_is_only_text(hostile: Page, far: Served, listener: Listener) -> None:
     """What a server says about an error is shown as text."""
     said = "".join(text for _, text in PAYLOADS[:20]).replace("{origin}", listener.origin)
@@ -191,8 +201,7 @@ def test_F120_a_hostile_error_is_only_text(hostile: Page, far: Served, listener:
 def test_F120_clicks_and_hovering_do_nothing_but_open_links(
     hostile: Page, listener: Listener
 ) -> None:
-    """Everything may be pointed at and clicked: links open a tab, which gets no hold of the page;
-    the rest does nothing, and no command is executed."""
+    """Links open a tab that gets no hold of the page; all else does nothing when it is clicked."""
     page = hostile.page
     # Only what a new tab asks for may be asked, and is answered here.
     page.context.route(lambda url: not url.startswith(hostile.server.origin), _answer)
@@ -241,8 +250,7 @@ def _links_of_streams(page: Page) -> int:
 def test_F130_a_saved_notebook_is_clean_and_stays_quiet(
     hostile: Page, browser: Browser, server: Server, listener: Listener, trusted: bool
 ) -> None:
-    """Saved, each reply is one output of HTML and plain text; opened again, trusted or not, it is
-    readable, runs nothing and fetches nothing."""
+    """A saved reply is one output of HTML and text, which runs nothing when it is opened again."""
     hostile.save()
     saved = server.read(hostile.path)
 
@@ -272,12 +280,13 @@ def test_the_watch_sees_what_it_is_there_for(
 ) -> None:
     """The same payloads shown as Jupyter shows HTML do run and do fetch, and are seen."""
     listener.hits.clear()
-    shown = "<script>window.pwned=1</script><img src='{origin}/i.png'><p id=x style='color:red'>"
-    code = "from IPython.display import HTML\nHTML(%r)" % shown.replace("{origin}", listener.origin)
-    with pytest.raises(AssertionError), pages(browser, server) as open_page:  # noqa: PT012
+    shown = f"<script>pwned = 1</script><img src='{listener.origin}/i.png'><p style='color:red'>"
+    code = f"from IPython.display import HTML\nHTML({shown!r})"
+    with pytest.raises(AssertionError, match=r"/i\.png"), pages(browser, server) as open_page:  # noqa: PT012 - the end counts
         page = open_page(server.write("unsafe", [code]))
         page.run(0)
         page.settle()
+        seen = page.seen
 
-        assert {"a script ran", "element IMG"} <= set(page.seen)
+    assert {"a script ran", "element IMG"} <= set(seen)
     assert set(listener.hits) == {"/i.png"}

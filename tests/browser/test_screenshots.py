@@ -16,13 +16,14 @@ pytestmark = pytest.mark.browser
 IMAGES = Path(__file__).parents[2] / "notebooks" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 CELLS = ["%load_ext gprochat_magic", "%%gprochat\nWhat can you show me?"]
-SIZE = (1024, 900)
-SURROUNDINGS: list[tuple[str, dict[str, str]]] = [
-    ("application:toggle-left-area", {}),
-    ("application:toggle-side-tabbar", {"side": "left"}),
-    ("application:toggle-side-tabbar", {"side": "right"}),
-    ("statusbar:toggle", {}),
-]
+SIZE = (1024, 880)
+BARE = """async () => {
+  await jupyterapp.restored;
+  const { shell } = jupyterapp;
+  shell.collapseLeft();
+  for (const side of ['left', 'right'])
+    if (shell.isSideTabBarVisible(side)) shell.toggleSideTabBarVisibility(side);
+}"""
 LARGEST = 300_000
 
 
@@ -32,8 +33,7 @@ def test_the_first_prompt_in_a_picture(open_page: OpenPage, server: Server, grou
     """A streamed reply in JupyterLab, on this ground, in a file that a README can bear."""
     page = open_page(server.write("first_prompt", CELLS, kernel="python3"), scale=2, size=SIZE)
     page.command("apputils:change-theme", theme=THEMES[ground])
-    for command, arguments in SURROUNDINGS:
-        page.command(command, **arguments)
+    page.page.evaluate(BARE)
     page.run_all()
     expect(page.reply(1).locator("mjx-container")).to_have_count(2)
     page.save()
@@ -42,5 +42,6 @@ def test_the_first_prompt_in_a_picture(open_page: OpenPage, server: Server, grou
     file = IMAGES / f"first_prompt_{ground}.png"
     page.page.screenshot(path=file)
 
+    assert page.page.locator(".jp-SideBar:visible").count() == 0
     assert page.page.locator(".Toastify__toast, .jp-Dialog").count() == 0
     assert file.stat().st_size < LARGEST

@@ -142,8 +142,7 @@ def test_writing_systems_keep_their_direction(page: Page, replies: Replies) -> N
 def test_the_stop_button_ends_a_reply_and_keeps_its_text(
     page: Page, far: Served, replies: Replies
 ) -> None:
-    """F60: the interrupt button stops the stream: the server sees it, the text stays, and the next
-    cell works."""
+    """F60: the interrupt button stops the stream, the text stays, and the next cell works."""
     replies.to["this"] = ["kept "] * 2_000
     page.start(1)
     expect(page.reply(1)).to_contain_text("kept kept")
@@ -175,3 +174,23 @@ def test_a_long_reply_does_not_block_the_page(page: Page, far: Served, replies: 
     page.wait_until_ran()
     assert drawn >= 10
     assert [took for took in blocked if took > 250] == []
+
+
+def test_columns_of_a_table_are_aligned_as_written(page: Page, replies: Replies) -> None:
+    """A column is at the side that the reply puts it to; words begin at the left."""
+    replies.to["this"] = ["|a|b|c|d|\n|-|:-|:-:|-:|\n|1|2|3|4|"]
+    page.run(1)
+
+    cells = page.reply(1).locator("td")
+    sides = cells.evaluate_all("(all) => all.map((cell) => getComputedStyle(cell).textAlign)")
+    assert sides == ["left", "left", "center", "right"]
+
+
+def test_a_code_block_stands_apart_from_the_text(page: Page, replies: Replies) -> None:
+    """There is room between a code block and the paragraph below it."""
+    replies.to["this"] = ["```\ncode\n```\n", "A paragraph."]
+    page.run(1)
+
+    gap = page.reply(1).evaluate("""(reply) => reply.querySelector('p').getBoundingClientRect().top
+      - reply.querySelector('pre code').getBoundingClientRect().bottom""")
+    assert gap >= 8

@@ -282,6 +282,14 @@ async def test_F49_reader_that_is_always_behind() -> None:
     assert (errors.DeadlineExceeded, "interrupted") == (outcome.kind, outcome.state)
 
 
+async def test_F49_silence_at_the_end_of_the_whole() -> None:
+    """A silence is not waited out beyond the limit for the whole."""
+    async with serving(play(head(CHUNKED) + chunk("Hal"), hold)) as raw:
+        outcome = await send(raw, sent="Hal", limits=Limits(total=0.3, idle=10))
+
+    assert (errors.DeadlineExceeded, "interrupted") == (outcome.kind, outcome.state)
+
+
 async def test_F49_no_answer_within_the_whole() -> None:
     """The limit for the whole covers what comes before the reply as well."""
     async with serving(play(hold)) as raw:

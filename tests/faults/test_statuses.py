@@ -425,6 +425,15 @@ async def test_F30_empty(mocked: Mocked, waits: list[float], status: int) -> Non
     assert (errors.EmptyReplyError, 1, "failed") == (outcome.kind, outcome.attempts, outcome.state)
 
 
+@pytest.mark.parametrize("status", [204, 205])
+async def test_F30_nothing_can_follow(mocked: Mocked, status: int) -> None:
+    """What comes with a status that has no body is no reply."""
+    answer(mocked, status, "stray", Content_Length="5")
+    outcome = await send(URL)
+
+    assert (errors.EmptyReplyError, "") == (outcome.kind, outcome.text)
+
+
 @pytest.mark.parametrize("body", ["\ufeff", ""], ids=["byte order mark", "nothing"])
 async def test_F30_no_text_in_the_body(body: str) -> None:
     """A body that holds no text is as good as none."""

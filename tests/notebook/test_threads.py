@@ -203,9 +203,7 @@ def test_list_rename_delete(k: Kernel) -> None:
     assert "renamed" not in k.run("%gprochat list").stdout
 
 
-_TURNS = (
-    "[(t.prompt, t.reply) for t in __import__('gprochat_magic').Chat().conversation.line()]"
-)
+_TURNS = "[(t.prompt, t.reply) for t in __import__('gprochat_magic').Chat().conversation.line()]"
 
 
 @pytest.mark.parametrize("suffix", [".md", ".json", ".ipynb"])
