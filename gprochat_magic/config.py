@@ -140,7 +140,7 @@ class Proxy(Text):
         return Url(super().validate(obj, value))
 
 
-class Names(FromEnvironment, traitlets.Dict):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
+class Names(FromEnvironment, traitlets.Dict):
     """A setting that gives names other names: `NAME=OTHER,NAME=OTHER` in the environment."""
 
     def info(self) -> str:

@@ -33,6 +33,7 @@ def unload(shell: InteractiveShell) -> None:
     from gprochat_magic import conversations  # brings SQLite, which loading must not
 
     config.withdraw(magics)
+    magics.jobs.stop()
     engine.shared().stop()
     conversations.close()
     shell.events.unregister("post_run_cell", magics.failures.note)

@@ -16,13 +16,14 @@ from gprochat_magic.notebook import grammar, threads
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
+    from gprochat_magic.notebook.background import Background
     from gprochat_magic.notebook.magics import GPROChatMagics
     from gprochat_magic.reply import Reply
 
 
-def run(magics: GPROChatMagics, name: str, argument: str) -> Reply | None:
+def run(magics: GPROChatMagics, name: str, argument: str) -> Reply | Background | None:
     """Do what a subcommand says: the reply of one that sends; what another says is printed."""
-    outcome: str | Reply = _ROWS[name][1](magics, argument)
+    outcome: str | Reply | Background = _ROWS[name][1](magics, argument)
     if not isinstance(outcome, str):
         return outcome
     sys.stdout.write("\n".join([outcome, *magics.conversations().notices()]) + "\n")

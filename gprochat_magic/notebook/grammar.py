@@ -17,12 +17,15 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from gprochat_magic.notebook import values
+
 
 @dataclass(frozen=True)
 class Flag:
     """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
 
-    `completes` names what Tab offers as its value: model, conversation.
+    `completes` names what Tab offers as its value: model, conversation, parameter. A flag that may
+    `repeat` gives a list.
     """
 
     names: tuple[str, ...]
@@ -32,6 +35,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     completes: str = ""
+    repeat: bool = False
 
     @property
     def dest(self) -> str:
@@ -92,6 +96,32 @@ FLAGS = (
         "send no earlier turn and keep nothing",
         excludes=("turns", "new", "conversation"),
     ),
+    Flag(
+        ("-t", "--temperature"),
+        "how freely the model writes, 0 to 2",
+        "TEMPERATURE",
+        values.temperature,
+    ),
+    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.tokens),
+    Flag(
+        ("-p", "--parameter"),
+        "a further parameter for the model; VALUE is JSON, or text where it is none",
+        "KEY=VALUE",
+        values.parameter,
+        completes="parameter",
+        repeat=True,
+    ),
+    Flag(
+        ("--cache",),
+        "the reply to the same request, where one is kept; else keep this one",
+        excludes=("refresh", "no-history"),
+    ),
+    Flag(("--refresh",), "ask anew, and keep this reply for --cache", excludes=("no-history",)),
+    Flag(
+        ("--bg",),
+        "go on in the background: the output grows while other cells run",
+        excludes=("quiet",),
+    ),
     Flag(("--raw",), "leave braces alone"),
     Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
     Flag(("--timeout",), "seconds for the whole reply", "SECONDS", _seconds),
@@ -147,8 +177,9 @@ def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     options = _parser().parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
-            if given(options, flag.dest) and given(options, other):
+            if given(options, flag.dest) and given(options, other.replace("-", "_")):
                 raise UsageError(f"{flag.names[-1]} and --{other} contradict each other")
+    options.parameters = values.parameters(options)
     return options, text
 
 
@@ -178,6 +209,7 @@ _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTAL
 def _flags(line: str) -> tuple[list[str], str]:
     """The flags at the start of a line as arguments, and the text behind them as typed."""
     arguments: list[str] = []
+    met: list[Flag] = []
     while (word := _WORD.match(line)) and word[1].startswith("-"):
         name, equals, value = word[1].partition("=")
         if name == "--":
@@ -195,6 +227,9 @@ def _flags(line: str) -> tuple[list[str], str]:
             value, line = _unquoted(word[1]), line[word.end() :]
         elif equals and not flag.metavar:
             raise UsageError(f"{name} takes no value")
+        if flag in met and not flag.repeat:
+            raise UsageError(f"{name} is given twice, and only one of them can count")
+        met.append(flag)
         arguments.append(f"{flag.names[-1]}={value}" if flag.metavar else flag.names[-1])
     return arguments, line.strip()
 
@@ -215,7 +250,11 @@ def _parser() -> MagicArgumentParser:
     for flag in FLAGS:
         if flag.metavar:
             parser.add_argument(
-                *flag.names, dest=flag.dest, type=flag.type, choices=flag.choices or None
+                *flag.names,
+                dest=flag.dest,
+                type=flag.type,
+                choices=flag.choices or None,
+                action="append" if flag.repeat else "store",
             )
         else:
             parser.add_argument(*flag.names, dest=flag.dest, action="store_true")

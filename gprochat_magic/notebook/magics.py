@@ -15,14 +15,15 @@ from traitlets import TraitError
 
 from gprochat_magic.config import Settings
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import commands, grammar, identity
+from gprochat_magic.notebook import background, commands, grammar, identity
+from gprochat_magic.notebook.background import Background, Jobs
 from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, fill
 
 if TYPE_CHECKING:
-    from gprochat_magic.chat import Chat
-    from gprochat_magic.conversation import Turn
+    from gprochat_magic.chat import Chat, Run
+    from gprochat_magic.conversation import Conversation, Turn
     from gprochat_magic.conversations import Conversations
     from gprochat_magic.reply import Reply
 
@@ -36,6 +37,7 @@ class GPROChatMagics(Settings, Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
+        self.jobs = Jobs()
         self.completion = Completion(self, commands.SHAPES)
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
@@ -43,9 +45,10 @@ class GPROChatMagics(Settings, Magics):
 
     @no_var_expand
     @line_cell_magic
-    def gprochat(self, line: str, cell: str | None = None) -> Reply | None:
+    def gprochat(self, line: str, cell: str | None = None) -> Reply | Background | None:
         """Ask a language model. The reply streams in below."""
         typed = grammar.parse(line, cell, commands.SHAPES)
+        reply: Reply | Background | None
         if typed.command or (cell is None and not line.strip()):
             reply = commands.run(self, typed.command, typed.text)
         else:
@@ -73,7 +76,7 @@ class GPROChatMagics(Settings, Magics):
         home = self.conversations()
         home.keep(home.current, [])
 
-    def _asked(self, text: str, options: argparse.Namespace) -> Reply:
+    def _asked(self, text: str, options: argparse.Namespace) -> Reply | Background:
         if not text.strip():
             raise UsageError(
                 "there is no prompt; write it behind the magic or in the cell below it"
@@ -85,14 +88,17 @@ class GPROChatMagics(Settings, Magics):
             self.conversations().new(options.conversation or "")
         return self.send(filled, options)
 
-    def send(self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None) -> Reply:
+    def send(
+        self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None
+    ) -> Reply | Background:
         """Send a prompt and show the reply as it grows, beside the turn `again` if one is given."""
-        from gprochat_magic.notebook.cell import display_for
+        from gprochat_magic.notebook.cell import display_for, started_by_console
         from gprochat_magic.sending import Options
 
+        if options.bg:
+            background.refuse_terminals(self.shell, console=started_by_console)
         chat = self.chat(options.conversation or "")
-        line = chat.conversation.line()
-        place = self._cells.next(self.shell, line[-1].cell if line else "")
+        place = self._place(chat.conversation)
         run = chat.start(
             prompt.text,
             Options(
@@ -105,8 +111,12 @@ class GPROChatMagics(Settings, Magics):
                 cell=place.cell,
                 rerun=place.rerun,
                 again=again,
+                parameters=options.parameters,
+                cache="refresh" if options.refresh else "use" if options.cache else "",
             ),
         )
+        if options.bg:
+            return self._in_background(chat, run, prompt=prompt, options=options, cell=place.cell)
         as_text = options.format == "text"
         display = display_for(
             self.shell, quiet=options.quiet, as_text=as_text, rate=self.refresh_rate
@@ -122,16 +132,46 @@ class GPROChatMagics(Settings, Magics):
             self.shell.user_ns[options.output] = reply
         return reply
 
+    def _place(self, conversation: Conversation) -> identity.Place:
+        """Where the prompt is that is sent now; what still streams there from before stops."""
+        line = conversation.line()
+        last = self.jobs.last_cell(conversation) or (line[-1].cell if line else "")
+        place = self._cells.next(self.shell, last)
+        if place.rerun:
+            self.jobs.make_way(place.cell)
+        return place
+
+    def _in_background(
+        self, chat: Chat, run: Run, *, prompt: Filled, options: argparse.Namespace, cell: str
+    ) -> Background:
+        from gprochat_magic.notebook.distant import DistantDisplay  # brings the renderer
+
+        space, count = self.shell.user_ns, self.shell.execution_count
+
+        def finish(reply: Reply) -> None:
+            space["_oh"].setdefault(count, reply)
+            if options.output:
+                space[options.output] = reply
+
+        as_text = options.format == "text"
+        display = DistantDisplay(self.shell, rate=self.refresh_rate, as_text=as_text)
+        job = Background(
+            chat, run, display, cell=cell, note=lambda reply: footer(reply, prompt), finish=finish
+        )
+        return self.jobs.add(job)
+
     def _namespace(self) -> dict[str, Any]:
         return {**self.shell.user_ns, "Err": self.failures}
 
-    def _handed_over(self, reply: Reply) -> Reply | None:
+    def _handed_over(self, reply: Reply | Background) -> Reply | Background | None:
         """The reply as the value of the call; for a call that is a statement, as `_` and `Out[n]`.
 
         Returned from a statement it would be displayed a second time.
         """
         if not is_statement(sys._getframe(1)):
             return reply
+        if isinstance(reply, Background):
+            return None
         hook: Any = self.shell.displayhook
         hook.update_user_ns(reply)
         hook.fill_exec_result(reply)

@@ -16,6 +16,7 @@ from gprochat_magic.notebook.grammar import Row, Shape, flags_of
 from gprochat_magic.notebook.prompt import Filled
 
 if TYPE_CHECKING:
+    from gprochat_magic.notebook.background import Background
     from gprochat_magic.notebook.magics import GPROChatMagics
     from gprochat_magic.reply import Reply
 
@@ -180,7 +181,7 @@ def _undo(magics: GPROChatMagics, argument: str) -> str:
     return f"{conversation.name}: {count} turns taken back, {len(conversation.line())} in view."
 
 
-def _retry(magics: GPROChatMagics, argument: str) -> Reply:
+def _retry(magics: GPROChatMagics, argument: str) -> Reply | Background:
     options, rest = flags_of(argument)
     turn = _turn(magics, rest)
     return magics.send(Filled(turn.prompt), options, again=turn)

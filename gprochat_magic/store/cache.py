@@ -1,7 +1,7 @@
 """Replies kept under what was asked, so that the same request need not be sent twice.
 
-A key is a hash: what was asked is not kept here. Only whole replies belong here; one that changed on disk counts
-as not there.
+A key is a hash: what was asked is not kept here. Only whole replies belong here; one that changed
+on disk counts as not there.
 """
 
 from __future__ import annotations
