@@ -134,7 +134,7 @@ BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 class Shape:
     """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
 
-    `completes` names what Tab offers for the argument: conversation, subcommand.
+    `completes` names what Tab offers for the argument: conversation, subcommand, setting, …
     """
 
     name: str
@@ -142,6 +142,10 @@ class Shape:
     pattern: str
     help: str
     completes: str = ""
+
+    def fits(self, rest: str) -> bool:
+        """Whether what follows the name is an argument, and the line no prompt."""
+        return bool(re.fullmatch(self.pattern, rest))
 
     @property
     def usage(self) -> str:
@@ -191,7 +195,7 @@ def given(options: argparse.Namespace, name: str) -> bool:
 def _command(line: str, commands: Collection[Shape]) -> Line | None:
     first, _, rest = line.partition(" ")
     for shape in commands:
-        if first == shape.name and re.fullmatch(shape.pattern, rest.strip()):
+        if first == shape.name and shape.fits(rest.strip()):
             return Line(first, rest.strip(), _parser().parse_args([]))
     names = [shape.name for shape in commands if shape.name]
     if first and not rest and first not in names:

@@ -11,15 +11,16 @@ from executing import Source
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import TraitError
+from traitlets import TraitError, observe, validate
 
-from gprochat_magic.config import Settings
+from gprochat_magic.config import Settings, Waiter
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import background, commands, grammar, identity
+from gprochat_magic.notebook import background, commands, grammar, identity, waiting
 from gprochat_magic.notebook.background import Background, Jobs
 from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, fill
+from gprochat_magic.notebook.typed import Typed
 
 if TYPE_CHECKING:
     from gprochat_magic.chat import Chat, Run
@@ -34,6 +35,8 @@ class GPROChatMagics(Settings, Magics):
 
     shell: InteractiveShell
 
+    _ready = False
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
@@ -41,7 +44,32 @@ class GPROChatMagics(Settings, Magics):
         self.completion = Completion(self, commands.SHAPES)
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
+        self.typed = Typed(shell)
+        self.models_seen: list[str] = []
+        self._waiting = waiting.Waiting()
         self._cells = identity.CellCounter()
+        self._ready = True
+
+    def waiter(self) -> Waiter | None:
+        """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
+        return self._waiting.waiter() if self.wait == "nested" else None
+
+    @validate("wait")
+    def _wait_works(self, proposal: Any) -> str:
+        """Refuse what is typed and cannot work; a configured one is refused at the first reply."""
+        chosen = str(proposal["value"])
+        if self._ready and chosen == "nested" and (reason := waiting.refusal()):
+            raise TraitError(f"wait stays {self.wait}: {reason}")
+        return chosen
+
+    @observe("secret_key", "proxy", "api_endpoint")
+    def _notice_secrets(self, change: Any) -> None:
+        if not self._ready:
+            return
+        if change["name"] == "secret_key":
+            self.typed.secret(change["new"].reveal())
+        else:
+            self.typed.address(change["new"], change["name"])
 
     @no_var_expand
     @line_cell_magic
@@ -97,6 +125,8 @@ class GPROChatMagics(Settings, Magics):
 
         if options.bg:
             background.refuse_terminals(self.shell, console=started_by_console)
+        if options.proxy:
+            self.typed.address(options.proxy, "proxy")
         chat = self.chat(options.conversation or "")
         place = self._place(chat.conversation)
         run = chat.start(
