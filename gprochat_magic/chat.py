@@ -73,6 +73,7 @@ class Chat:
 
         Raises `GPROChatError`s; the text that had arrived is in `partial` and in the conversation.
         """
+        await self._let_go()
         run = self.start(prompt, Options(**options))
         async with contextlib.aclosing(self.taken(run)) as events:
             async for _ in events:
@@ -81,6 +82,7 @@ class Chat:
 
     async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[str]:
         """Send a prompt and yield the reply as it arrives. Keywords are those of `Options`."""
+        await self._let_go()
         run = self.start(prompt, Options(**options))
         async with contextlib.aclosing(self.taken(run)) as events:
             async for event in events:
@@ -99,7 +101,7 @@ class Chat:
         prompt = well_formed(prompt)
         if not prompt.strip():
             raise BadRequestError("there is no prompt", hint="Write the question behind the magic.")
-        if _here() in self._line.readers:
+        if self._is_reader():
             raise ConversationBusyError("this conversation is in the middle of a reply to you")
         settings = config.current()
         checked(options, settings)
@@ -114,24 +116,35 @@ class Chat:
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
         """What a run yields, taken in this thread; see `Stream.batches`."""
-        with self._reading():
+        with self._reading(run):
             yield from run.stream.batches(config.current().waiter())
 
     async def taken(self, run: Run) -> AsyncGenerator[Event]:
         """What a run yields, awaited on the running loop."""
         async with contextlib.aclosing(aiter(run.stream)) as events:
             async for event in events:
-                with self._reading():
+                with self._reading(run):
                     yield event
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, run: Run) -> Iterator[None]:
         # Replies may overlap: one in the background, and one in a cell that waits for it.
-        self._line.readers.append(here := _here())
+        self._line.readers.append(reader := (_here(), run.stream))
         try:
             yield
         finally:
-            self._line.readers.remove(here)
+            self._line.readers.remove(reader)
+
+    def _is_reader(self) -> bool:
+        """Whether the caller is in the middle of a reply of this conversation."""
+        here = _here()
+        return any(who == here and not stream.ended for who, stream in list(self._line.readers))
+
+    async def _let_go(self) -> None:
+        # A loop that was left by `break` is closed by the event loop, in its next few turns.
+        for _ in range(5):
+            if self._is_reader():
+                await asyncio.sleep(0)
 
 
 def model_of(name: str, settings: config.Settings) -> str:

@@ -22,7 +22,8 @@ class Turn:
     """A prompt and what came of it. `replaced` counts bytes of the reply that were not text.
 
     `cell` names the notebook cell that made it, if one did; `stale` says that a turn before it was
-    replaced after this one was answered.
+    replaced after this one was answered. `start` counts how often the conversation had been begun
+    anew before a turn without a parent.
     """
 
     prompt: str
@@ -38,6 +39,7 @@ class Turn:
     elapsed: float = 0.0
     cell: str = ""
     stale: bool = False
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Conversation:
         self.id = key
         self.head = head
         self._turns = {turn.id: turn for turn in turns}
+        self._start = max((turn.start for turn in self._turns.values()), default=0)
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -85,7 +88,8 @@ class Conversation:
 
     def alternatives(self, turn: Turn) -> list[Turn]:
         """The turns that were made in the same place, this one among them, oldest first."""
-        return [each for each in self._turns.values() if each.parent == turn.parent]
+        place = turn.parent, turn.start
+        return [each for each in self._turns.values() if (each.parent, each.start) == place]
 
     def append(self, turn: Turn) -> Change:
         """Put a turn behind the line in view."""
@@ -94,6 +98,7 @@ class Conversation:
     def branch(self, turn: Turn, parent: str | None) -> Change:
         """Put a turn behind any other, or at the start; it ends the line in view from now on."""
         turn.parent = parent
+        turn.start = self._start if parent is None else 0
         self._turns[turn.id] = turn
         self.head = turn.id
         return [turn]
@@ -104,7 +109,7 @@ class Conversation:
         The old turn stays in the tree, as an alternative without later turns.
         """
         later = self._after(old)
-        turn.parent = old.parent
+        turn.parent, turn.start = old.parent, old.start
         self._turns[turn.id] = turn
         if self.head == old.id:
             self.head = turn.id
@@ -131,6 +136,7 @@ class Conversation:
 
     def clear(self) -> int:
         """Start an empty line; returns how many turns went out of view. They stay in the tree."""
+        self._start += 1
         return self.back(len(self._turns))
 
     def made_by(self, cell: str) -> Turn | None:
@@ -180,17 +186,18 @@ class Conversation:
         self,
         prompt: str,
         *,
-        after: str | None,
+        after: str | None | Literal["head"] = "head",
         system: str = "",
         turns: int | None = None,
         token_budget: int,
     ) -> Window:
         """The prompt with as many turns before it as fit both limits, whole turns only.
 
-        `after` is the turn that it follows. Failed turns are left out and not counted. `turns=None`
+        `after` is the id of the turn that it follows. Failed turns are left out and not counted. `turns=None`
         sets no limit on their number.
         """
-        earlier = [turn for turn in self._back_from(after) if turn.state in SENT]
+        last = self.head if after == "head" else after
+        earlier = [turn for turn in self._back_from(last) if turn.state in SENT]
         room = token_budget - estimate_tokens(system) - estimate_tokens(prompt)
         kept: list[Turn] = []
         for turn in earlier if turns is None else earlier[:turns]:

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -20,6 +21,7 @@ from gprochat_magic import config
 from gprochat_magic.conversation import Change, Conversation
 from gprochat_magic.errors import ConfigError, GPROChatError
 from gprochat_magic.store import Hit, Outcome, Store, Summary
+from gprochat_magic.stream import Stream
 
 MEMORY = ":memory:"
 """The setting of `store` under which nothing is written."""
@@ -35,11 +37,19 @@ class Line:
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.lock = asyncio.Lock()
-        self.readers: list[object] = []
-        """Who is taking a reply now."""
+        self.readers: list[tuple[object, Stream[Any]]] = []
+        """Who is taking a reply now, and that reply; one in the background may be among them."""
+        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self.kept_in: object = None
         """The file, or the store in memory, that has this conversation."""
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """What sends hold in turn. A new loop, after the engine was stopped, has a lock of its own."""
+        loop = asyncio.get_running_loop()
+        if self._lock is None or self._lock[0] is not loop:
+            self._lock = loop, asyncio.Lock()
+        return self._lock[1]
 
 
 class Conversations:

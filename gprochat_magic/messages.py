@@ -73,7 +73,9 @@ def format_prompt(messages: Sequence[Message]) -> str:
         raise BadRequestError("there is no message to send", hint="Give at least one message.")
     if len(messages) == 1:
         return text_of(messages[0])
-    lines = [f"{message['role'].capitalize()}: {text_of(message)}" for message in messages]
+    texts = [text_of(message) for message in messages]
+    pairs = zip(messages, texts, strict=True)
+    lines = [f"{message['role'].capitalize()}: {text}" for message, text in pairs]
     return "\n".join([*lines, "Assistant:"])
 
 

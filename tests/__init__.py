@@ -1,0 +1,1 @@
+"""The tests, with their helpers: real kernels, real gateways, scripted servers."""

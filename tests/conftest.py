@@ -29,6 +29,8 @@ def clean_environment() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith("GPROCHAT_") or name.lower().endswith("_proxy") or name == "NETRC":
                 patch.delenv(name)
+        # Nothing of a test goes into the history of whoever runs it.
+        patch.setenv("GPROCHAT_STORE", ":memory:")
         yield
 
 

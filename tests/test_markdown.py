@@ -572,7 +572,11 @@ class TestDocument:
     def test_the_style_is_scoped_and_readable(self) -> None:
         """Each rule lies within our wrapper, and each fallback reads on white and on dark grey."""
         rules = re.findall(r"([^{}]+)\{[^{}]*\}", markdown.STYLE)
-        assert all(part.startswith((".gprochat ", ".gprochat.", ".gprochat-")) for rule in rules for part in rule.split(","))
+        assert all(
+            part.startswith((".gprochat ", ".gprochat.", ".gprochat-"))
+            for rule in rules
+            for part in rule.split(",")
+        )
 
         colours = re.findall(
             r"var\(--jp-mirror-editor-[a-z]+-color,(#[0-9a-f]{6})\)", markdown.STYLE

@@ -1,4 +1,4 @@
-"""A kernel that is killed at any moment loses no finished turn, and little of the one that streams."""
+"""A kernel killed at any moment loses no finished turn, and little of the one that streams."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def test_text_on_the_first_line_comes_before_the_body(k: Kernel) -> None:
 def test_later_prompts_carry_earlier_turns(k: Kernel) -> None:
     """The demo counts what it was sent: one turn, then two, then one with -n 0 or --no-history."""
     counts = []
-    for flags in ("", "", "-n 0", "--no-history", "-n all"):
-        text = k.run(f"%gprochat {flags} hello").shown[0]["text/plain"]
+    for number, flags in enumerate(("", "", "-n 0", "--no-history", "-n all")):
+        text = k.run(f"%gprochat {flags} hello {number}").shown[0]["text/plain"]
         counts.append(text.split("You sent ")[1].split(" ")[0])
 
     assert counts == ["1", "2", "1", "1", "4"]

@@ -1,4 +1,4 @@
-"""Conversations in a real kernel: named, branched, searched, exported, and there after a restart."""
+"""Conversations in a real kernel: named, branched, searched, exported, there after a restart."""
 
 from __future__ import annotations
 
