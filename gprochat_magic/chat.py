@@ -126,7 +126,7 @@ class Chat:
         checked(options, settings)
         turn = Turn(
             prompt,
-            model=_model(options, settings),
+            model=model_of(options.model or settings.model, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )
         sent = Sent(turn)
@@ -139,13 +139,13 @@ class Chat:
         Its `request` is the body of the request. Raises what is wrong with the options.
         """
         settings = config.current()
-        model = _model(options, settings)
+        model = model_of(options.model or settings.model, settings)
         return preview(self.conversation, well_formed(prompt), options, settings, model=model)
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
         """What a run yields, taken in this thread; see `Stream.batches`."""
         with self._reading(run):
-            yield from run.stream.batches()
+            yield from run.stream.batches(config.current().waiter())
 
     async def taken(self, run: Run) -> AsyncGenerator[Event]:
         """What a run yields, awaited on the running loop."""
@@ -156,16 +156,17 @@ class Chat:
 
     @contextlib.contextmanager
     def _reading(self, run: Run) -> Iterator[None]:
-        before, self._line.reader = self._line.reader, (_here(), run.stream)
+        # Replies may overlap: one in the background, and one in a cell that waits for it.
+        self._line.readers.append(reader := (_here(), run.stream))
         try:
             yield
         finally:
-            self._line.reader = before
+            self._line.readers.remove(reader)
 
     def _is_reader(self) -> bool:
         """Whether the caller is in the middle of a reply of this conversation."""
-        here, stream = self._line.reader or (None, None)
-        return stream is not None and not stream.ended and here == _here()
+        here = _here()
+        return any(who == here and not stream.ended for who, stream in list(self._line.readers))
 
     async def _let_go(self) -> None:
         # A loop that was left by `break` is closed by the event loop, in its next few turns.
@@ -174,8 +175,9 @@ class Chat:
                 await asyncio.sleep(0)
 
 
-def _model(options: Options, settings: config.Settings) -> str:
-    return GPROChat.get_model(options.model or settings.model)
+def model_of(name: str, settings: config.Settings) -> str:
+    """The model that a name means: an alias of the user's, or the provider's, or itself."""
+    return GPROChat.get_model(settings.aliases.get(name, name))
 
 
 def _here() -> object:

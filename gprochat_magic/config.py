@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +15,9 @@ from gprochat_magic.errors import ConfigError
 PREFIX = "GPROCHAT_"
 
 T = TypeVar("T")
+
+Waiter = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
 
 
 class Secret:
@@ -136,6 +140,22 @@ class Proxy(Text):
         return Url(super().validate(obj, value))
 
 
+class Names(FromEnvironment, traitlets.Dict):
+    """A setting that gives names other names: `NAME=OTHER,NAME=OTHER` in the environment."""
+
+    def info(self) -> str:
+        """What fits, for people."""
+        return "NAME=MODEL,NAME=MODEL"
+
+    def from_string(self, s: str) -> dict[str, str]:
+        """The names in a text. Raises `ValueError` where one has nothing to stand for."""
+        pairs = [part.partition("=") for part in s.split(",") if part.strip()]
+        found = {name.strip(): other.strip() for name, _, other in pairs}
+        if not all(found) or not all(found.values()):
+            raise ValueError(s)
+        return found
+
+
 class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
     """A setting that is kept as a `Secret`, so that listing the settings never shows it."""
 
@@ -187,6 +207,10 @@ class Settings(Configurable):
     notebook = ""
     """The path of the notebook that the kernel was started for, as a label."""
 
+    def waiter(self) -> Waiter | None:
+        """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
+        return None
+
     @classmethod
     def class_own_settings(cls) -> dict[str, Any]:
         """The traits that are ours, by name."""
@@ -204,8 +228,14 @@ class Settings(Configurable):
         "Set GPROCHAT_SECRET_KEY rather than typing it."
     ).tag(config=True)
     model = Text("gemini-1.5-pro", help="The model that is asked.").tag(config=True)
-    backend = Choice(
-        ["demo"], default_value="demo", help="Who answers behind the embedded gateway."
+    aliases = Names(
+        key_trait=traitlets.Unicode(),
+        value_trait=traitlets.Unicode(),
+        help="Short names for models: %gprochat alias NAME=MODEL.",
+    ).tag(config=True)
+    backend = Text(
+        "demo",
+        help="Who answers behind the embedded gateway; %gprochat backend lists whom there is.",
     ).tag(config=True)
     proxy = Proxy("", help="An http proxy for a configured endpoint.").tag(config=True)
     wire = Choice(
@@ -219,10 +249,17 @@ class Settings(Configurable):
         help="The file that keeps conversations; :memory: for none. "
         "Empty: history.sqlite in the user's data folder.",
     ).tag(config=True)
+    wait = Choice(
+        ["block", "nested"],
+        default_value="block",
+        help="What a call does while its reply comes: block, or nested, which keeps the asyncio "
+        "tasks of the notebook running (needs nest-asyncio2, which then patches asyncio).",
+    ).tag(config=True)
     system = Text("", help="Instructions sent before every prompt.").tag(config=True)
     temperature = Number(
         None,
         min=0.0,
+        max=2.0,
         allow_none=True,
         help="How freely the model writes; empty leaves it to the model.",
     ).tag(config=True)

@@ -37,8 +37,8 @@ class Line:
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
-        self.reader: tuple[object, Stream[Any]] | None = None
-        """Who is taking the reply that streams now, and that reply."""
+        self.readers: list[tuple[object, Stream[Any]]] = []
+        """Who is taking a reply now, and that reply; one in the background may be among them."""
         self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self.kept_in: object = None
         """The file, or the store in memory, that has this conversation."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from typing import Any
 
 from gprochat_magic import engine, gateway
-from gprochat_magic.gateway.backends import open_backend
+from gprochat_magic.errors import ServerError
+from gprochat_magic.gateway.backends import Backend, BackendError, open_backend
 from gprochat_magic.target import Target
 
 
@@ -14,12 +17,15 @@ class Embedded:
 
     def __init__(self) -> None:
         self._gateway: gateway.Gateway | None = None
+        self._backend: Backend | None = None
+        self._serves = ""
         self._lock = asyncio.Lock()
 
     async def target(self, backend: str) -> Target:
         """Where it listens and what signs for it; starts it if it is not running."""
         async with self._lock:
-            if self._gateway is None or not self._gateway.alive:
+            alive = self._gateway is not None and self._gateway.alive
+            if not alive or self._serves != backend:
                 await self._start(backend)
             assert self._gateway is not None
             return self._as_target(self._gateway, backend)
@@ -29,7 +35,6 @@ class Embedded:
         async with self._lock:
             # Another send may have restarted it already.
             if self._gateway is None or self._as_target(self._gateway, backend) == failed:
-                await self.aclose()
                 await self._start(backend)
             assert self._gateway is not None
             fresh = self._as_target(self._gateway, backend)
@@ -49,11 +54,42 @@ class Embedded:
     async def aclose(self) -> None:
         """Stop it."""
         stopped, self._gateway = self._gateway, None
+        backend, self._backend, self._serves = self._backend, None, ""
         if stopped is not None:
             await stopped.close()
+        if backend is not None:
+            await _let_go(backend)
+
+    async def switch(self, backend: str) -> None:
+        """Let another backend answer: what runs ends, the next send starts the new one.
+
+        Raises `ConfigError` for a backend that there is not, and then all stays as it was.
+        """
+        async with self._lock:
+            await _let_go(open_backend(backend))
+            await self.aclose()
+
+    async def models(self, backend: str) -> list[str]:
+        """The models that a backend knows by name; empty for one that does not tell.
+
+        Raises `ConfigError` for a backend that there is not, `ServerError` for one that fails.
+        """
+        running = self._backend if self._serves == backend else None
+        asked = running or open_backend(backend)
+        try:
+            found: Any = getattr(asked, "models", list)()
+            return list(await found if inspect.isawaitable(found) else found)
+        except BackendError as error:
+            raise ServerError(error.message, hint="Is the backend running?") from None
+        finally:
+            if running is None:
+                await _let_go(asked)
 
     async def _start(self, backend: str) -> None:
-        self._gateway = await gateway.start(backend=open_backend(backend))
+        opened = open_backend(backend)  # one that there is not leaves the running one alone
+        await self.aclose()
+        self._gateway = await gateway.start(backend=opened)
+        self._backend, self._serves = opened, backend
 
     def _as_target(self, running: gateway.Gateway, backend: str) -> Target:
         target = Target(running.endpoint, running.secret, str(running.socket or ""))
@@ -62,6 +98,13 @@ class Embedded:
             return await self.restart(backend, target)
 
         return Target(target.endpoint, target.secret, target.socket, renew=renew)
+
+
+async def _let_go(backend: Backend) -> None:
+    """Let a backend close what it holds, where it holds something."""
+    close = getattr(backend, "aclose", None)
+    if close is not None:
+        await close()
 
 
 def shared() -> Embedded:

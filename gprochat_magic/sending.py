@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gprochat_magic import config, conversations, embedded, engine
-from gprochat_magic.conversation import Change, Conversation, Turn, Window
+from gprochat_magic import caching, config, conversations, embedded, engine, tally
+from gprochat_magic.conversation import Change, Conversation, Turn, Window, estimate_tokens
 from gprochat_magic.conversations import Conversations, Line
 from gprochat_magic.draft import Draft, drafted, wire_name
 from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
-from gprochat_magic.messages import ImagePart
+from gprochat_magic.messages import ImagePart, text_of
 from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of
 from gprochat_magic.retry import Waiting
 from gprochat_magic.target import Pool, Target
@@ -40,7 +40,8 @@ class Options:
     sends none and keeps nothing; `timeout` is in seconds. `cell` names the notebook cell that asks,
     and `rerun` says that its earlier turn in view is to be replaced. `again` is a turn beside which
     this one is put. `images` go along with the prompt, `parameters` (temperature, max_tokens, …)
-    with the request.
+    with the request. `cache` "use" takes the reply to the same request where one was kept,
+    "refresh" asks anew; both keep what comes.
     """
 
     model: str | None = None
@@ -54,6 +55,7 @@ class Options:
     again: Turn | None = None
     images: tuple[ImagePart, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    cache: caching.Mode = ""
 
 
 DEFAULTS = Options()
@@ -75,6 +77,13 @@ class Sent:
 def checked(options: Options, settings: config.Settings) -> None:
     """Find what is wrong with the options while nothing has been sent. Raises `ConfigError`."""
     limits_of(settings, {"timeout": options.timeout})
+    if options.cache not in caching.MODES:
+        raise ConfigError(f"cache must be one of {caching.MODES}, not {options.cache!r}")
+    if options.parameters and wire_name(settings) == "flat":
+        raise ConfigError(
+            f"{', '.join(options.parameters)} cannot go along: the flat wire carries one text",
+            hint="Set wire to turns if the server reads that, or leave -t, --max-tokens, -p out.",
+        )
     if options.proxy:
         checked_proxy(options.proxy)
         if not settings.api_endpoint:
@@ -114,9 +123,13 @@ async def send(
     async with line.lock:
         target = await target_of(settings)
         place = _Place(line, sent, options)
-        exchange = _exchange(line.conversation, sent, options, settings, target, emit)
+        asked = _exchange(line.conversation, sent, options, settings, target, emit)
+        exchange: Exchange | caching.Kept = asked
         began = time.monotonic()
         try:
+            if earlier := await caching.found(asked, options.cache, settings):
+                exchange = earlier
+                sent.notes.append("cached")
             async with contextlib.aclosing(exchange.stream()) as pieces:
                 async for piece in pieces:
                     place.checkpoint(exchange, piece)
@@ -127,6 +140,7 @@ async def send(
             raise
         finally:
             _settle(sent, exchange, time.monotonic() - began)
+            caching.keep(exchange, options.cache, settings)
             kept = place.settle()
             if not _cancelled():
                 # Before the cell ends; but a user who pressed Stop is not kept waiting.
@@ -155,7 +169,7 @@ class _Place:
         self._old = _replaced(conversation, options)
         return conversation.replace(self._old, turn) if self._old else conversation.append(turn)
 
-    def checkpoint(self, exchange: Exchange, piece: str) -> None:
+    def checkpoint(self, exchange: Exchange | caching.Kept, piece: str) -> None:
         """Keep what has arrived, once in a while."""
         now = time.monotonic()
         self._unchecked += len(piece)
@@ -262,11 +276,26 @@ def _explain(error: GPROChatError, target: Target) -> None:
             error.args = (error.message,)
 
 
-def _settle(sent: Sent, exchange: Exchange, elapsed: float) -> None:
+def _settle(sent: Sent, exchange: Exchange | caching.Kept, elapsed: float) -> None:
     turn = sent.turn
     turn.reply, turn.state = exchange.text, exchange.state
     turn.replaced, turn.elapsed = exchange.replaced, elapsed
+    _count(sent, exchange)
     if turn.state == "unverified":
         sent.notes.append("the end of this reply is not proven")
     if turn.replaced:
         sent.notes.append(f"{turn.replaced} characters could not be read")
+
+
+def _count(sent: Sent, exchange: Exchange | caching.Kept) -> None:
+    session, replies = tally.shared(), int(bool(sent.turn.reply))
+    if not exchange.attempts:
+        session.add(replies=replies, cached=replies)
+        return
+    messages = sent.window.messages if sent.window else []
+    session.add(
+        requests=exchange.attempts,
+        replies=replies,
+        sent=sum(estimate_tokens(text_of(message)) for message in messages),
+        received=estimate_tokens(sent.turn.reply),
+    )

@@ -88,6 +88,8 @@ class _Box(Generic[T]):
                 cancel_there()
 
 
+Turn = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
 Source = Callable[[Callable[[T], None]], AsyncGenerator[T]]
 """Makes a generator. It is given a function that hands out an item while the generator waits."""
 
@@ -131,19 +133,21 @@ class Stream(Generic[T]):
         """Wait until the source has closed; says whether it has."""
         return self._box.ended.wait(seconds)
 
-    def batches(self) -> Generator[list[T]]:
+    def batches(self, turn: Turn | None = None) -> Generator[list[T]]:
         """All that has arrived, as often as something does, and an empty list at each tick.
 
-        Waits in this thread. In the main thread Ctrl-C cancels the source, hands out what had
-        arrived, and raises `ReplyInterrupted`, also where it is pressed between two batches; a
-        third press raises at once. Raises `RuntimeError` on the engine's own thread.
+        Waits in this thread; `turn` lets other work of its loop go on. In the main thread Ctrl-C
+        cancels the source, hands out what had arrived, and raises `ReplyInterrupted`, also pressed
+        between two batches; a third press raises at once. On the engine's thread: `RuntimeError`.
         """
         self._refuse_inside()
         try:
-            with _interruptible(self._box.queue) as presses:
+            with _interruptible(self._box) as presses:
                 open_ = True
                 while open_ and not presses.count:
-                    items, open_ = self._take(TICK)
+                    if turn is not None:
+                        turn(self._arrival())
+                    items, open_ = self._take(0 if turn else TICK)
                     yield items
                 if open_:
                     yield self._last()
@@ -158,7 +162,7 @@ class Stream(Generic[T]):
         try:
             open_ = True
             while open_:
-                with _interruptible(self._box.queue) as presses:
+                with _interruptible(self._box) as presses:
                     items, open_ = self._take(TICK)
                 yield from items
                 if open_ and presses.count:
@@ -265,7 +269,7 @@ class _Presses:
 
 
 @contextlib.contextmanager
-def _interruptible(queue: SimpleQueue[Any]) -> Iterator[_Presses]:
+def _interruptible(box: _Box[Any]) -> Iterator[_Presses]:
     """Count presses of Ctrl-C in place of raising, and wake the reader; the third one raises.
 
     Only the main thread can be interrupted; elsewhere the count stays 0.
@@ -281,8 +285,8 @@ def _interruptible(queue: SimpleQueue[Any]) -> Iterator[_Presses]:
         presses.count += 1
         if presses.count >= 3:
             raise presses.error()
-        # SimpleQueue.put is reentrant, so a signal handler may call it.
-        queue.put(_PRESS)
+        # SimpleQueue.put is reentrant, so a signal handler may call it; so is waking a loop.
+        box.put(_PRESS)
 
     if threading.current_thread() is not threading.main_thread() or before is None:
         yield presses

@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 from IPython.core.interactiveshell import InteractiveShell
 
 from gprochat_magic import config, engine
-from gprochat_magic.notebook import notices
 from gprochat_magic.notebook.magics import GPROChatMagics, make
 from gprochat_magic.notebook.question import Question
 
@@ -23,7 +22,6 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformer_manager.token_transformers.append(Question)
     shell.events.register("post_run_cell", magics.failures.note)
     shell.Completer.custom_matchers.append(magics.completion.match)
-    magics.observe(notices.typed, notices.WATCHED)
     config.put_in_force(magics)
 
 
@@ -35,6 +33,7 @@ def unload(shell: InteractiveShell) -> None:
     from gprochat_magic import conversations  # brings SQLite, which loading must not
 
     config.withdraw(magics)
+    magics.jobs.stop()
     engine.shared().stop()
     conversations.close()
     shell.events.unregister("post_run_cell", magics.failures.note)

@@ -138,13 +138,16 @@ class NotebookDisplay(Display):
         bundle = {"text/plain": plain} if plain else {}
         if not self._form.as_text:
             bundle["text/html"] = html
-        show = update_display if self._shown else display
         try:
-            show(bundle, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
+            self._send(bundle)
             self._shown = True
         except Exception as error:  # noqa: BLE001  # whatever a front end does, the reply goes on
             self._broken = error
         self._sent += sum(map(len, bundle.values()))
+
+    def _send(self, bundle: dict[str, str]) -> None:
+        show = update_display if self._shown else display
+        show(bundle, raw=True, display_id=self._id)  # type: ignore[no-untyped-call]
 
 
 class TerminalDisplay(Display):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import re
 import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
-from gprochat_magic.notebook import grammar, preview, repair, threads
+from gprochat_magic.notebook import control, costs, grammar, preview, repair, threads, waiting
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -68,8 +69,15 @@ def _help(magics: GPROChatMagics, argument: str) -> str:
         return grammar.overview(SHAPES)
     for shape in SHAPES:
         if shape.name == argument:
-            return f"{shape.usage}\n  {shape.help}"
+            return "\n".join([shape.usage, f"  {shape.help}", *_flags_in(shape)])
     raise UsageError(f"no subcommand {argument!r}; %gprochat help lists them")
+
+
+def _flags_in(shape: Shape) -> list[str]:
+    """What the flags of a subcommand do, a line each, where they are those of a prompt."""
+    words = re.findall(r"-[-\w]+", shape.argument)
+    flags = dict.fromkeys(grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME)
+    return [f"  {flag.spelling:<28}{flag.help}" for flag in flags]
 
 
 def _doctor(magics: GPROChatMagics, argument: str) -> str:
@@ -79,7 +87,8 @@ def _doctor(magics: GPROChatMagics, argument: str) -> str:
             **{name: _version(name) for name in _PACKAGES},
             "front end": type(magics.shell).__name__,
             "kernel's loop": _loop(),
-            "asyncio patched": _patches(),
+            "asyncio patched": f"by {by}" if (by := waiting.patched()) else "no",
+            "wait": waiting.described(magics.wait),
             "secret key": "set" if magics.secret_key else "made for this process",
             "endpoint": config.host_of(magics.api_endpoint) or "embedded gateway",
             "a test prompt": _probe(magics),
@@ -103,13 +112,6 @@ def _loop() -> str:
     except RuntimeError:
         return "none runs in this thread"
     return f"{type(loop).__module__}.{type(loop).__qualname__}"
-
-
-def _patches() -> str:
-    """Who has replaced parts of asyncio in this process: not us, but it explains much."""
-    if not hasattr(asyncio, "_nest_patched"):
-        return "no"
-    return "by nest_asyncio2" if hasattr(asyncio, "_nest_asyncio2") else "by nest_asyncio"
 
 
 def _probe(magics: GPROChatMagics) -> str:
@@ -139,8 +141,6 @@ _OWN: tuple[grammar.Row, ...] = (
         _help,
     ),
 )
-_ROWS = {
-    shape.name: (shape, action)
-    for shape, action in (*_OWN, *repair.ROWS, *threads.ROWS, *preview.ROWS)
-}
+_ALL = (*_OWN, *repair.ROWS, *threads.ROWS, *preview.ROWS, *control.ROWS, *costs.ROWS)
+_ROWS = {shape.name: (shape, action) for shape, action in _ALL}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import (
@@ -14,6 +14,7 @@ from IPython.core.completer import (
 )
 
 from gprochat_magic.errors import GPROChatError
+from gprochat_magic.notebook import choices as choices_of
 from gprochat_magic.notebook import context, grammar
 from gprochat_magic.notebook.grammar import Shape
 
@@ -58,27 +59,25 @@ class Completion:
         last = before[-1] if before else ""
         if (flag := grammar.BY_NAME.get(last)) and flag.metavar:
             return self._values(flag.completes, flag.choices)
-        if (shape := self._shapes.get(last)) and len(before) == 1:
-            return self._values(shape.completes, ())
+        if before and (shape := self._shapes.get(before[0])):
+            return self._values(shape.completes, (), before[1:])
         if fragment.startswith("-"):
             return [name for name in grammar.BY_NAME if name.startswith(fragment)]
         return list(self._shapes) if not before else []
 
-    def _values(self, kind: str, choices: tuple[str, ...]) -> list[str]:
-        if kind == "conversation":
+    def _values(self, kind: str, choices: tuple[str, ...], before: Sequence[str] = ()) -> list[str]:
+        if kind == "conversation" and not before:
             try:
                 return self._magics.conversations().names()
             except GPROChatError:
                 return []  # a history that cannot be read now has no names to offer
-        if kind == "model":
-            from gprochat_magic.provider import GPROChat  # brings aiohttp, which loading must not
-
-            return GPROChat.get_models()
         if kind == "context":
             return [*self._names(""), "In[", "Out[", "Err[", *context.WORDS, "file:"]
         if kind == "picture":
             return self._names("")
-        return list(self._shapes) if kind == "subcommand" else list(choices)
+        if kind == "subcommand" and not before:
+            return list(self._shapes)
+        return list(choices) or choices_of.offered(self._magics, kind, list(before))
 
     def _names(self, path: str) -> list[str]:
         """What a field can begin with: the user's names, or attributes of what is typed already."""

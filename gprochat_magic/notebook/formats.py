@@ -196,7 +196,10 @@ def of(options: argparse.Namespace, shell: InteractiveShell) -> Format:
     """The format that was asked for. Raises `UsageError` for --insert without code."""
     if options.insert and options.format != "code":
         raise UsageError("--insert needs -f code: only code goes into a cell")
-    return _MAKERS[options.format or "markdown"](shell, options.insert or "below")
+    if options.bg and options.insert not in (None, "none"):
+        raise UsageError("--bg and --insert contradict each other: the cell is over by then")
+    way = options.insert or ("none" if options.bg else "below")
+    return _MAKERS[options.format or "markdown"](shell, way)
 
 
 def author_of(reply: Reply) -> str:

@@ -17,15 +17,15 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from gprochat_magic.notebook import formats, insertion
+from gprochat_magic.notebook import formats, insertion, values
 
 
 @dataclass(frozen=True)
 class Flag:
     """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
 
-    `completes` names what Tab offers as its value: model, conversation, context, picture. `repeat`
-    says that the flag may be given several times; its option is then a list.
+    `completes` names what Tab offers as its value: model, conversation, context, picture,
+    parameter. `repeat` says that the flag may be given several times; its option is then a list.
     """
 
     names: tuple[str, ...]
@@ -118,6 +118,32 @@ FLAGS = (
         repeat=True,
     ),
     Flag(
+        ("-t", "--temperature"),
+        "how freely the model writes, 0 to 2",
+        "TEMPERATURE",
+        values.temperature,
+    ),
+    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.tokens),
+    Flag(
+        ("-p", "--parameter"),
+        "a further parameter for the model; VALUE is JSON, or text where it is none",
+        "KEY=VALUE",
+        values.parameter,
+        completes="parameter",
+        repeat=True,
+    ),
+    Flag(
+        ("--cache",),
+        "the reply to the same request, where one is kept; else keep this one",
+        excludes=("refresh", "no-history"),
+    ),
+    Flag(("--refresh",), "ask anew, and keep this reply for --cache", excludes=("no-history",)),
+    Flag(
+        ("--bg",),
+        "go on in the background: the output grows while other cells run",
+        excludes=("quiet", "dry-run"),
+    ),
+    Flag(
         ("--dry-run",),
         "print the request that would be sent, and send and keep nothing (so that flags about the "
         "reply have nothing to do)",
@@ -134,7 +160,7 @@ BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 class Shape:
     """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
 
-    `completes` names what Tab offers for the argument: conversation, subcommand.
+    `completes` names what Tab offers for the argument: conversation, subcommand, setting, …
     """
 
     name: str
@@ -142,6 +168,10 @@ class Shape:
     pattern: str
     help: str
     completes: str = ""
+
+    def fits(self, rest: str) -> bool:
+        """Whether what follows the name is an argument, and the line no prompt."""
+        return bool(re.fullmatch(self.pattern, rest))
 
     @property
     def usage(self) -> str:
@@ -177,8 +207,9 @@ def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     options = _parser().parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
-            if given(options, flag.dest) and given(options, other):
+            if given(options, flag.dest) and given(options, other.replace("-", "_")):
                 raise UsageError(f"{flag.names[-1]} and --{other} contradict each other")
+    options.parameters = values.parameters(options)
     return options, text
 
 
@@ -190,7 +221,7 @@ def given(options: argparse.Namespace, name: str) -> bool:
 def _command(line: str, commands: Collection[Shape]) -> Line | None:
     first, _, rest = line.partition(" ")
     for shape in commands:
-        if first == shape.name and re.fullmatch(shape.pattern, rest.strip()):
+        if first == shape.name and shape.fits(rest.strip()):
             return Line(first, rest.strip(), _parser().parse_args([]))
     names = [shape.name for shape in commands if shape.name]
     if first and not rest and first not in names:
@@ -208,6 +239,7 @@ _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTAL
 def _flags(line: str) -> tuple[list[str], str]:
     """The flags at the start of a line as arguments, and the text behind them as typed."""
     arguments: list[str] = []
+    met: list[Flag] = []
     while (word := _WORD.match(line)) and word[1].startswith("-"):
         name, equals, value = word[1].partition("=")
         if name == "--":
@@ -225,6 +257,9 @@ def _flags(line: str) -> tuple[list[str], str]:
             value, line = _unquoted(word[1]), line[word.end() :]
         elif equals and not flag.metavar:
             raise UsageError(f"{name} takes no value")
+        if flag in met and not flag.repeat:
+            raise UsageError(f"{name} is given twice, and only one of them can count")
+        met.append(flag)
         arguments.append(f"{flag.names[-1]}={value}" if flag.metavar else flag.names[-1])
     return arguments, line.strip()
 

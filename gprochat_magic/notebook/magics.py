@@ -12,11 +12,12 @@ from executing import Source
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import TraitError
+from traitlets import TraitError, observe, validate
 
-from gprochat_magic.config import Settings
+from gprochat_magic.config import Settings, Waiter
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import (
+    background,
     commands,
     context,
     formats,
@@ -24,16 +25,19 @@ from gprochat_magic.notebook import (
     identity,
     pictures,
     preview,
+    waiting,
 )
+from gprochat_magic.notebook.background import Background, Jobs
 from gprochat_magic.notebook.completion import Completion
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.formats import Format
 from gprochat_magic.notebook.prompt import Filled, fill
+from gprochat_magic.notebook.typed import Typed
 from gprochat_magic.reply import Reply
 
 if TYPE_CHECKING:
-    from gprochat_magic.chat import Chat
-    from gprochat_magic.conversation import Turn
+    from gprochat_magic.chat import Chat, Run
+    from gprochat_magic.conversation import Conversation, Turn
     from gprochat_magic.conversations import Conversations
     from gprochat_magic.sending import Options
 
@@ -44,15 +48,43 @@ class GPROChatMagics(Settings, Magics):
 
     shell: InteractiveShell
 
+    _ready = False
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self.failures = Failures()
         self.replied: Reply | None = None
+        self.jobs = Jobs()
         self.completion = Completion(self, commands.SHAPES)
         self.kernel = identity.kernel_id(shell)
         self.notebook = identity.notebook_path(shell)
+        self.typed = Typed(shell)
+        self.models_seen: list[str] = []
+        self._waiting = waiting.Waiting()
         self._cells = identity.CellCounter()
         self._pictures = pictures.Pictures()
+        self._ready = True
+
+    def waiter(self) -> Waiter | None:
+        """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
+        return self._waiting.waiter() if self.wait == "nested" else None
+
+    @validate("wait")
+    def _wait_works(self, proposal: Any) -> str:
+        """Refuse what is typed and cannot work; a configured one is refused at the first reply."""
+        chosen = str(proposal["value"])
+        if self._ready and chosen == "nested" and (reason := waiting.refusal()):
+            raise TraitError(f"wait stays {self.wait}: {reason}")
+        return chosen
+
+    @observe("secret_key", "proxy", "api_endpoint")
+    def _notice_secrets(self, change: Any) -> None:
+        if not self._ready:
+            return
+        if change["name"] == "secret_key":
+            self.typed.secret(change["new"].reveal())
+        else:
+            self.typed.address(change["new"], change["name"])
 
     @no_var_expand
     @line_cell_magic
@@ -115,8 +147,7 @@ class GPROChatMagics(Settings, Magics):
         from gprochat_magic.sending import Options
 
         chat = self.chat(options.conversation or "")
-        line = chat.conversation.line()
-        place = self._cells.next(self.shell, line[-1].cell if line else "")
+        place = self._place(chat.conversation)
         return chat, Options(
             model=options.model,
             system=options.system,
@@ -128,6 +159,8 @@ class GPROChatMagics(Settings, Magics):
             rerun=place.rerun,
             again=again,
             images=prompt.images or (self._pictures.of(again) if again else ()),
+            parameters=options.parameters,
+            cache="refresh" if options.refresh else "use" if options.cache else "",
         )
 
     def send(
@@ -141,12 +174,20 @@ class GPROChatMagics(Settings, Magics):
 
         Returns what the format makes of the reply: itself, or the value that was asked for.
         """
-        from gprochat_magic.notebook.cell import display_for
+        from gprochat_magic.notebook.cell import display_for, started_by_console
 
+        if options.bg:
+            background.refuse_terminals(self.shell, console=started_by_console)
+        if options.proxy:
+            self.typed.address(options.proxy, "proxy")
         chat, how = self.plan(prompt, options, again)
+        if how.rerun:
+            self.jobs.make_way(how.cell)
         run = chat.start(prompt.text, how)
         self._pictures.keep(run.turn, how.images)
         form = form or Format()
+        if options.bg:
+            return self._in_background(chat, run, prompt, options, form=form, cell=how.cell)
         display = display_for(self.shell, form, quiet=options.quiet, rate=self.refresh_rate)
         try:
             for events in chat.batches(run):
@@ -159,6 +200,39 @@ class GPROChatMagics(Settings, Magics):
         if options.output:
             self.shell.user_ns[options.output] = value
         return value
+
+    def _place(self, conversation: Conversation) -> identity.Place:
+        """Where the prompt is that is sent now."""
+        line = conversation.line()
+        last = self.jobs.last_cell(conversation) or (line[-1].cell if line else "")
+        return self._cells.next(self.shell, last)
+
+    def _in_background(
+        self,
+        chat: Chat,
+        run: Run,
+        prompt: Filled,
+        options: argparse.Namespace,
+        *,
+        form: Format,
+        cell: str,
+    ) -> Background:
+        from gprochat_magic.notebook.distant import DistantDisplay  # brings the renderer
+
+        space, count = self.shell.user_ns, self.shell.execution_count
+
+        def note(reply: Reply) -> str:
+            return footer(reply, prompt, form.conclude(reply))
+
+        def finish(reply: Reply) -> None:
+            self.replied = reply
+            value = form.value(reply)
+            space["_oh"].setdefault(count, value)
+            if options.output:
+                space[options.output] = value
+
+        display = DistantDisplay(self.shell, form, rate=self.refresh_rate)
+        return self.jobs.add(Background(chat, run, display, cell=cell, note=note, finish=finish))
 
     def _namespace(self) -> dict[str, Any]:
         """The user's names, with In, Out and Err; not what IPython put among them, such as exit."""
@@ -181,6 +255,8 @@ class GPROChatMagics(Settings, Magics):
             return value
         if not isinstance(parent, ast.Expr):
             return value
+        if isinstance(value, Background):
+            return None
         hook: Any = self.shell.displayhook
         hook.update_user_ns(value)
         hook.fill_exec_result(value)

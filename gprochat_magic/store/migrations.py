@@ -54,7 +54,16 @@ def m002_unindexed(conn: sqlite3.Connection) -> None:
     conn.execute("INSERT INTO unindexed SELECT seq FROM turn")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_conversations, m002_unindexed)
+def m003_cache(conn: sqlite3.Connection) -> None:
+    """Whole replies by the hash of what was asked."""
+    conn.execute(
+        """CREATE TABLE cache (
+            key TEXT PRIMARY KEY, created REAL NOT NULL, checksum BLOB NOT NULL, reply TEXT NOT NULL
+        ) WITHOUT ROWID"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_conversations, m002_unindexed, m003_cache)
 LATEST = len(MIGRATIONS)
 
 

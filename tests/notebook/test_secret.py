@@ -145,7 +145,7 @@ def test_F128_a_secret_typed_in_a_cell_works_with_a_notice(cell: str) -> None:
         ran = k.run(cell.replace("{typed}", CANARY))
 
         assert ran.status == "ok"
-        assert "now in this cell, in In[] and in IPython's history" in ran.stdout
+        assert "This cell, In[] and IPython's history now hold the secret" in ran.stdout
         assert "GPROCHAT_" in ran.stdout
         assert CANARY not in ran.stdout
         in_force = k.value("__import__('gprochat_magic.config').config.current().proxy + ''")

@@ -26,6 +26,10 @@ class Demo:
         self._delay = delay
         self._slow = slow
 
+    def models(self) -> list[str]:
+        """Itself alone: whatever model is asked for, the demo answers."""
+        return [self.name]
+
     async def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncIterator[str]:
         """A demonstration, or what the last prompt's first line commands; see `help`.
 
@@ -46,6 +50,7 @@ class Demo:
             text = _demonstration(say, prompt, turns=len(prompts), system=system)
             text += _asked_model(say, str(options.get("model", "")))
         delay = self._slow if command.slow else self._delay
+        text = _cut(text, options.get("max_tokens"))
         for number, piece in enumerate(_pieces(text)):
             # The first text comes at once.
             await asyncio.sleep(delay if number else 0)
@@ -105,6 +110,13 @@ def _quote(prompt: str) -> str:
     """The prompt as a block of its own: what is opened in it, a fence or a list, ends with it."""
     shown = prompt if len(prompt) <= _QUOTED else prompt[:_QUOTED] + "…"
     return "\n".join(f"> {line}" for line in re.split(r"\r\n|\r|\n", shown))
+
+
+def _cut(text: str, tokens: object) -> str:
+    """As much of the text as so many tokens hold, at four characters each."""
+    if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0:
+        return text[: 4 * tokens]
+    return text
 
 
 def _long(length: int) -> str:

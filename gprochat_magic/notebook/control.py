@@ -1,0 +1,247 @@
+"""The subcommands about what answers and how: models, aliases, settings, backend, key, stop."""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import StdinNotImplementedError, UsageError
+from traitlets import TraitError
+
+from gprochat_magic import config, engine
+from gprochat_magic.config import Secret
+from gprochat_magic.errors import ConfigError
+from gprochat_magic.notebook.grammar import Row, Shape
+
+if TYPE_CHECKING:
+    from gprochat_magic.notebook.magics import GPROChatMagics
+
+
+def _models(magics: GPROChatMagics, argument: str) -> str:
+    known = models_of(magics)
+    magics.models_seen = known
+    in_force = magics.aliases.get(magics.model, magics.model)
+    names = known if in_force in known else [in_force, *known]
+    rows = [f"{'*' if name == in_force else ' '} {name}" for name in names]
+    where = config.host_of(magics.api_endpoint) or f"the embedded gateway, backend {magics.backend}"
+    aliases = [_aliases(magics)] if magics.aliases else []
+    return "\n".join([f"Behind {where}:", *rows, *aliases])
+
+
+def models_of(magics: GPROChatMagics) -> list[str]:
+    """The models that are known where prompts go. Asks the embedded gateway's backend."""
+    from gprochat_magic import embedded  # brings aiohttp, which loading must not
+    from gprochat_magic.provider import GPROChat
+
+    if magics.api_endpoint:
+        return GPROChat.get_models()
+
+    async def asked() -> list[str]:
+        return await embedded.shared().models(magics.backend)
+
+    return engine.shared().run(asked())
+
+
+def _alias(magics: GPROChatMagics, argument: str) -> str:
+    name, equals, model = (part.strip() for part in argument.partition("="))
+    if not equals:
+        return _aliases(magics) if magics.aliases else "No aliases: %gprochat alias NAME=MODEL"
+    others = {key: value for key, value in magics.aliases.items() if key != name}
+    if not model:
+        if name not in magics.aliases:
+            raise UsageError(f"there is no alias {name!r}; %gprochat alias lists them")
+        magics.aliases = others
+        return f"{name} is no alias any more."
+    # An alias of an alias means that one's model now, so that no circle can come about.
+    magics.aliases = {**others, name: others.get(model, model)}
+    return f"{name} means {magics.aliases[name]} now: -m {name}"
+
+
+def _aliases(magics: GPROChatMagics) -> str:
+    return "\n".join(f"{name} = {model}" for name, model in sorted(magics.aliases.items()))
+
+
+def _set(magics: GPROChatMagics, argument: str) -> str:
+    key, _, raw = (part.strip() for part in argument.partition(" "))
+    settings = type(magics).class_own_settings()
+    if not key:
+        return "\n".join(f"{name:<20}{getattr(magics, name)!r}" for name in sorted(settings))
+    if key == "secret_key":
+        typed = "; this cell and the history hold what you typed, so choose another" if raw else ""
+        raise UsageError(f"a key is not set here: %gprochat key asks for it unseen{typed}")
+    if key not in settings:
+        near = difflib.get_close_matches(key, settings, 1)
+        ask = f"did you mean {near[0]}?" if near else "%gprochat set lists them"
+        raise UsageError(f"there is no setting {key!r}; {ask}")
+    if not raw:
+        return f"{key}: {getattr(magics, key)!r}\n  {settings[key].help}"
+    if key == "backend":
+        return _backend(magics, _unquoted(raw))
+    try:
+        setattr(magics, key, _fitting(magics, settings[key], _unquoted(raw)))
+    except TraitError as error:
+        raise UsageError(str(error)) from None
+    return f"{key}: {getattr(magics, key)!r}{_remark(magics, key)}"
+
+
+def _fitting(magics: GPROChatMagics, trait: Any, text: str) -> Any:
+    """The value that a text means for a setting. Raises `TraitError` in one line."""
+    if trait.allow_none and text.lower() == "none":
+        return None
+    try:
+        return trait.validate(magics, trait.from_string(text))
+    except (ValueError, TraitError):
+        # An address may hold a password, so it shows without.
+        shown = repr(config.Url(text))
+        raise TraitError(f"{trait.name}: {shown} does not fit; {needed(trait)} is needed") from None
+
+
+def needed(trait: Any) -> str:
+    """What fits a setting, for people."""
+    if isinstance(trait, config.Choice):
+        return "one of " + ", ".join(each or '""' for each in trait.values or ())
+    if not isinstance(trait, (config.Whole, config.Number)):
+        return str(trait.info())
+    kind = "a whole number" if isinstance(trait, config.Whole) else "a number"
+    least, most = trait.min, trait.max
+    if most is not None:
+        return f"{kind} from {least:g} to {most:g}"
+    return f"{kind}, {least:g} or more" if least is not None else kind
+
+
+def _remark(magics: GPROChatMagics, key: str) -> str:
+    flat = magics.wire == "flat" or (magics.api_endpoint and not magics.wire)
+    unsent = key in ("temperature", "max_tokens") and flat
+    return " (not sent: the flat wire carries one text; %gprochat set wire turns)" if unsent else ""
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] in "\"'" and text[0] == text[-1] else text
+
+
+def _system(magics: GPROChatMagics, text: str) -> str:
+    if text:
+        magics.system = "" if text == "-" else _unquoted(text)
+    if not magics.system:
+        return "No instructions go before your prompts."
+    return f"Before every prompt goes: {magics.system}"
+
+
+def _backend(magics: GPROChatMagics, name: str) -> str:
+    from gprochat_magic import embedded
+    from gprochat_magic.gateway.backends import TABLE
+
+    if not name:
+        others = ", ".join(each for each in TABLE if each != magics.backend)
+        return f"{magics.backend}, behind the embedded gateway.{others and f' Others: {others}.'}"
+
+    async def switched() -> None:
+        await embedded.shared().switch(name)
+
+    try:
+        engine.shared().run(switched())
+    except ConfigError as error:
+        near = difflib.get_close_matches(name.partition("/")[0], TABLE, 1)
+        ask = f"Did you mean {near[0]}? " if near else ""
+        raise ConfigError(error.message, hint=ask + error.hint) from None
+    magics.backend = name
+    magics.models_seen = []
+    if magics.api_endpoint:
+        where = config.host_of(magics.api_endpoint)
+        return (
+            f"{name} is the embedded gateway's backend; but prompts go to {where} (api_endpoint)."
+        )
+    return f"{name} answers from the next prompt on."
+
+
+def _key(magics: GPROChatMagics, argument: str) -> str:
+    if getattr(magics.shell, "kernel", None) is None and not sys.stdin.isatty():
+        raise _no_prompt()
+    try:
+        with warnings.catch_warnings():
+            # Where it cannot hide what is typed, it warns and shows it: rather not at all.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            secret = Secret(getpass.getpass("Secret key: ").strip())
+    except (StdinNotImplementedError, EOFError, getpass.GetPassWarning):
+        raise _no_prompt() from None
+    if not secret:
+        return "Nothing was typed; the key stays as it was."
+    magics.secret_key = secret
+    if not magics.api_endpoint:
+        return "The key is set; it signs as soon as there is an api_endpoint."
+    return f"The key is set; it signs what goes to {config.host_of(magics.api_endpoint)}."
+
+
+def _no_prompt() -> ConfigError:
+    return ConfigError(
+        "a key cannot be asked for here: nobody can type without showing it",
+        hint="Set GPROCHAT_SECRET_KEY before the kernel starts.",
+    )
+
+
+def _stop(magics: GPROChatMagics, argument: str) -> str:
+    stopped = magics.jobs.stop()
+    if not stopped:
+        return "No reply streams in the background."
+    return "\n".join(f"Stopped: {job.said()}" for job in stopped)
+
+
+@dataclass(frozen=True)
+class _SetShape(Shape):
+    """`set`, told from a prompt like "set theory" by its first word: a setting, or nearly one."""
+
+    def fits(self, rest: str) -> bool:
+        """Whether what follows begins with a setting, a slip of one, or nothing at all."""
+        key = rest.partition(" ")[0]
+        known = config.Settings.class_own_settings()
+        return not key or "_" in key or bool(difflib.get_close_matches(key, known, 1, cutoff=0.75))
+
+
+ROWS: tuple[Row, ...] = (
+    (Shape("models", "", "", "the models that answer where prompts go"), _models),
+    (
+        Shape(
+            "alias",
+            "[NAME=[MODEL]]",
+            r"([^\s=-][^\s=]*\s*=\s*\S*)?",
+            "a short NAME for a MODEL, for -m; NAME= takes it back; alone, the list",
+            completes="alias",
+        ),
+        _alias,
+    ),
+    (
+        _SetShape(
+            "set",
+            "[KEY [VALUE]]",
+            "",
+            "give the setting KEY a VALUE; without, show it, or all",
+            completes="setting",
+        ),
+        _set,
+    ),
+    (
+        Shape(
+            "system",
+            "[TEXT|-]",
+            r"(?!of\b)(.*[^?])?",
+            "the TEXT that goes before every prompt as instructions; - clears it; alone, shows it",
+        ),
+        _system,
+    ),
+    (
+        Shape(
+            "backend",
+            "[NAME|URL]",
+            r"\S*",
+            "who answers behind the embedded gateway: a NAME, or the URL of a server",
+            completes="backend",
+        ),
+        _backend,
+    ),
+    (Shape("key", "", "", "type the secret key of your endpoint, unseen and unkept"), _key),
+    (Shape("stop", "", "", "stop the replies in the background; their text is kept"), _stop),
+)

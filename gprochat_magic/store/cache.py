@@ -1,0 +1,91 @@
+"""Replies kept under what was asked, so that the same request need not be sent twice.
+
+A key is a hash: what was asked is not kept here. Only whole replies belong here; one that changed
+on disk counts as not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from gprochat_magic.store.backlog import Outcome
+from gprochat_magic.store.database import Database
+from gprochat_magic.store.operations import Known, Operation
+from gprochat_magic.store.records import Entry
+from gprochat_magic.store.store import Store
+
+
+@dataclass
+class _Change(Operation):
+    """A change to the cache; it belongs to no conversation."""
+
+    def apply(self, entry: Entry | None) -> Entry | None:
+        """No conversation changes."""
+        return entry
+
+
+@dataclass
+class _Put(_Change):
+    name: str
+    reply: str
+
+    def write(self, database: Database, known: Known) -> None:
+        """Put the reply there, in place of an earlier one."""
+        row = (self.name, time.time(), _checksum(self.name, self.reply), self.reply)
+        database.conn.execute("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)", row)
+
+
+@dataclass
+class _Clear(_Change):
+    def write(self, database: Database, known: Known) -> None:
+        """Remove every reply."""
+        database.conn.execute("DELETE FROM cache")
+
+
+class Cache:
+    """The kept replies of a store. Reading may wait for the file, so never ask on an event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, key: str) -> str | None:
+        """The reply under a key. Raises `GPROChatError` if the file cannot be read."""
+        waiting, found = self._store._ask(lambda conn: _read(conn, key))
+        for change in waiting:
+            if isinstance(change, _Put) and change.name == key:
+                found = change.reply
+            elif isinstance(change, _Clear):
+                found = None
+        return found
+
+    def put(self, key: str, reply: str) -> Future[Outcome]:
+        """Keep a reply under a key, in place of an earlier one. Returns at once."""
+        return self._store._writer.submit(_Put("", key, reply))
+
+    def clear(self) -> Future[Outcome]:
+        """Remove every reply. Returns at once."""
+        return self._store._writer.submit(_Clear(""))
+
+    def size(self) -> tuple[int, int]:
+        """How many replies there are, and their bytes, as far as they are in the file."""
+        self._store.flush()
+        return self._store._ask(_size)[1] or (0, 0)
+
+
+def _read(conn: sqlite3.Connection, key: str) -> str | None:
+    row = conn.execute("SELECT checksum, reply FROM cache WHERE key = ?", (key,)).fetchone()
+    return row["reply"] if row and row["checksum"] == _checksum(key, row["reply"]) else None
+
+
+def _size(conn: sqlite3.Connection) -> tuple[int, int]:
+    # As bytes: length() of a text counts characters.
+    row = conn.execute("SELECT count(*), total(length(CAST(reply AS BLOB))) FROM cache").fetchone()
+    return int(row[0]), int(row[1])
+
+
+def _checksum(key: str, reply: str) -> bytes:
+    return hashlib.sha256(f"{key}\n{reply}".encode("utf-8", "surrogatepass")).digest()
