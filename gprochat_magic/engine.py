@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import contextlib
+import inspect
 import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -89,7 +90,13 @@ class Engine:
         if self.inside():
             work.close()
             raise RuntimeError("the engine's own thread cannot wait for the engine")
-        return next(iter(self.stream(once)))
+        stream = self.stream(once)
+        try:
+            return next(iter(stream))
+        finally:
+            # Work that was stopped before it began would complain that nobody awaited it.
+            if stream.ended and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()
 
     async def elsewhere(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine run on the engine, awaited on whichever loop is running."""

@@ -52,8 +52,7 @@ class AsyncGeneratorProvider:
         def source(emit: object) -> AsyncGenerator[str]:
             return cast(AsyncGenerator[str], cls.create_async_generator(model, messages, **kwargs))
 
-        for pieces in engine.shared().stream(source).batches():
-            yield from pieces
+        yield from engine.shared().stream(source)
 
 
 class ProviderModelMixin:

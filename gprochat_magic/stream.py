@@ -137,8 +137,10 @@ class Stream(Generic[T]):
         """All that has arrived, as often as something does, and an empty list at each tick.
 
         Waits in this thread; `turn` lets other work of its loop go on. In the main thread Ctrl-C
-        cancels the source, hands out what had arrived, and raises `ReplyInterrupted`, also pressed
-        between two batches; a third press raises at once. On the engine's thread: `RuntimeError`.
+        cancels the source, hands out what had arrived, and raises `ReplyInterrupted`, also where it
+        is pressed between two batches; a third press raises at once. Where the host handles Ctrl-C
+        itself it is told as well, and the error is an ordinary one. Raises `RuntimeError` on the
+        engine's own thread.
         """
         self._refuse_inside()
         try:
@@ -254,18 +256,22 @@ class _Presses:
     def __init__(self, before: Any) -> None:
         self.count = 0
         self.over = False
-        self._before = before
+        self.before = before
 
     def error(self) -> BaseException:
-        """What the reader raises."""
-        # Where the host ignores Ctrl-C, as a kernel does between cells, it is not prepared for a
-        # KeyboardInterrupt: that would end its loop.
-        return _stopped() if self._before is signal.SIG_IGN else ReplyInterrupted()
+        """What the reader raises, once the host's own handler has been called."""
+        try:
+            self.pass_on(signal.SIGINT, None)
+        except KeyboardInterrupt:
+            return ReplyInterrupted()
+        # A host with another way, such as a kernel that awaits a cell, is not ready for one: out
+        # of a task it ends the event loop, and the kernel with it.
+        return _stopped()
 
     def pass_on(self, number: int, frame: Any) -> None:
         """Do what would have been done without us."""
-        if callable(self._before):
-            self._before(number, frame)
+        if callable(self.before):
+            self.before(number, frame)
 
 
 @contextlib.contextmanager
@@ -274,8 +280,7 @@ def _interruptible(box: _Box[Any]) -> Iterator[_Presses]:
 
     Only the main thread can be interrupted; elsewhere the count stays 0.
     """
-    before = signal.getsignal(signal.SIGINT)
-    presses = _Presses(before)
+    presses = _Presses(signal.getsignal(signal.SIGINT))
 
     def press(number: int, frame: object) -> None:
         if presses.over:
@@ -288,7 +293,7 @@ def _interruptible(box: _Box[Any]) -> Iterator[_Presses]:
         # SimpleQueue.put is reentrant, so a signal handler may call it; so is waking a loop.
         box.put(_PRESS)
 
-    if threading.current_thread() is not threading.main_thread() or before is None:
+    if threading.current_thread() is not threading.main_thread() or presses.before is None:
         yield presses
         return
     signal.signal(signal.SIGINT, press)
@@ -297,4 +302,4 @@ def _interruptible(box: _Box[Any]) -> Iterator[_Presses]:
     finally:
         presses.over = True
         if signal.getsignal(signal.SIGINT) is press:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, presses.before)

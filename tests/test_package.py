@@ -35,6 +35,7 @@ def test_importing_the_package_is_light() -> None:
     assert python(code.format((*HEAVY, "IPython", "asyncio"))) == "[]\n"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("module", MODULES)
 def test_each_module_imports_alone(module: str) -> None:
     """No module needs another to have been imported before it."""

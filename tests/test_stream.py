@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
@@ -282,6 +283,19 @@ def test_a_press_while_waiting_ends_the_wait(engine: Engine, usual: object) -> N
         engine.run(asyncio.sleep(60))
 
 
+def test_work_that_is_interrupted_before_it_began(engine: Engine, usual: object) -> None:
+    """The engine was busy: nothing is done, and no coroutine complains that nobody awaited it."""
+
+    async def busy() -> None:
+        time.sleep(0.5)  # noqa: ASYNC251  # it is the engine that is to be held up
+
+    engine.submit(busy())
+    threading.Timer(0.1, press).start()
+    with pytest.raises(ReplyInterrupted):
+        engine.run(asyncio.sleep(0))
+    gc.collect()
+
+
 def test_the_third_press_escapes_a_source_that_will_not_close(
     engine: Engine, usual: object
 ) -> None:
@@ -347,6 +361,39 @@ def test_where_the_host_ignores_the_key_a_press_is_an_ordinary_error(engine: Eng
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_host_that_handles_the_key_is_told(engine: Engine) -> None:
+    """Its own handler is called, once; what the reader gets cannot end the host's loop."""
+    told: list[int] = []
+    source = Endless()
+
+    def read() -> None:
+        for _ in engine.stream(source).batches():
+            press()
+
+    before = signal.signal(signal.SIGINT, lambda number, frame: told.append(number))
+    try:
+        with pytest.raises(StreamInterruptedError):
+            read()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert told == [signal.SIGINT]
+    assert source.closed.is_set()
+
+
+def test_a_script_on_asyncio_run_is_ended_by_the_key(engine: Engine, usual: object) -> None:
+    """Also where it waits synchronously, and catches errors of ours and goes on."""
+
+    async def main() -> None:
+        while True:
+            threading.Timer(0.2, press).start()
+            with contextlib.suppress(StreamInterruptedError):
+                list(engine.stream(Endless()))
+            await asyncio.sleep(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
 
 
 def test_another_thread_leaves_the_handler_alone(engine: Engine, usual: object) -> None:

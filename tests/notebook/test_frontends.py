@@ -348,16 +348,46 @@ def test_an_interrupt_of_a_background_task_does_not_end_the_kernel(
     asked = len(endless.backend.asked)
     far_kernel.run(
         "import asyncio\nfrom gprochat_magic import ask\n"
-        "async def blocking():\n    ask('go on', history=False)\n"
+        "async def blocking():\n"
+        "    await asyncio.sleep(0.3)  # when the cell is over\n"
+        "    ask('go on', history=False)\n"
         "task = asyncio.get_running_loop().create_task(blocking())"
     )
     with endless.backend.changed:
         endless.backend.changed.wait_for(lambda: len(endless.backend.asked) > asked, 10)
-    far_kernel.interrupt()
+    # The request is there a moment before the task waits; until it does, the kernel ignores SIGINT.
+    for _ in range(50):
+        far_kernel.interrupt()
+        if endless.backend.wait_closed(1, 0.2):
+            break
 
-    assert endless.backend.wait_closed(1)
+    assert endless.backend.closed == 1
     assert far_kernel.value("type(task.exception()).__name__") == "StreamInterruptedError"
     assert far_kernel.manager.is_alive()
+
+
+BLOCKING = {
+    "in a task": "async def f(): return ask('x', history=False)\nawait asyncio.gather(f(), f())",
+    "in the cell": "await asyncio.sleep(0.01)\n%gprochat --no-history x\nwent_on = True",
+}
+
+
+@pytest.mark.parametrize("place", BLOCKING)
+def test_an_interrupt_of_a_cell_that_awaits(
+    endless: Served, far_kernel: Kernel, place: str
+) -> None:
+    """A synchronous ask inside an asynchronous cell is stopped, and the kernel lives."""
+    asked = len(endless.backend.asked)
+    far_kernel.run("import asyncio\nfrom gprochat_magic import ask")
+    cell = far_kernel.start(BLOCKING[place])
+    with endless.backend.changed:
+        endless.backend.changed.wait_for(lambda: len(endless.backend.asked) > asked, 10)
+    far_kernel.interrupt()
+    ran = far_kernel.finish(cell)
+
+    assert ran.status == "error"
+    assert endless.backend.wait_closed(1)
+    assert far_kernel.value("'went_on' in globals()") is False
 
 
 def test_F78_a_display_that_fails_costs_nothing(short: Served, far_kernel: Kernel) -> None:

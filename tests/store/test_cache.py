@@ -20,7 +20,7 @@ def test_a_reply_is_found_before_it_is_written(open_store: Stores) -> None:
     """Reading sees what still waits, the last of it, and that it was cleared."""
     store = open_store(patience=0.1)
     cache = Cache(store)
-    assert store._writer.pause()  # nothing reaches the file meanwhile
+    let_go = store._writer.hold()  # nothing reaches the file meanwhile
     try:
         cache.put("key", "one")
         cache.put("key", "two")
@@ -28,7 +28,7 @@ def test_a_reply_is_found_before_it_is_written(open_store: Stores) -> None:
         cache.clear()
         after = cache.get("key")
     finally:
-        store._writer.resume()
+        let_go()
 
     assert (before, after) == ("two", None)
 
