@@ -56,7 +56,8 @@ def test_every_setting_has_a_variable(
         ("timeout", "0"),
         ("timeout", "soon"),
         ("wire", "round"),
-        ("backend", "nobody"),
+        ("wait", "sideways"),
+        ("aliases", "fast"),
         ("api_endpoint", "ftp://host"),
     ],
 )

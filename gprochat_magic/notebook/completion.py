@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,9 +32,12 @@ class Completion:
         self._magics = magics
         self._shapes = {shape.name: shape for shape in shapes if shape.name}
 
-        # The matcher carries attributes, which a bound method cannot.
+        # A function, not the bound method: the matcher carries attributes and needs a name.
+        def match(context: CompletionContext) -> SimpleMatcherResult:
+            return self._match(context)
+
         marked: Any = context_matcher(identifier="gprochat")
-        self.match = marked(functools.partial(self._match))
+        self.match = marked(match)
 
     def _match(self, context: CompletionContext) -> SimpleMatcherResult:
         until = context.text_until_cursor
