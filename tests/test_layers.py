@@ -83,7 +83,6 @@ LATE = {
     ("notebook.costs", "caching"): "brings aiohttp, which loading must not",
     ("notebook.choices", "provider"): "brings aiohttp, which loading must not",
     ("notebook.choices", "gateway.backends"): "brings aiohttp, which loading must not",
-    ("notebook.waiting", "nest_asyncio2"): "patches asyncio, which only its user may choose",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
 }

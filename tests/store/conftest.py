@@ -25,6 +25,7 @@ def path(tmp_path: Path) -> Path:
 def open_store(path: Path) -> Iterator[Stores]:
     """Opens stores, closes them, and sees that their threads are gone."""
     stores: list[Store] = []
+    before = set(threading.enumerate())
 
     def open_one(where: Path | str = path, **options: object) -> Store:
         stores.append(Store(where, **options))  # type: ignore[arg-type]
@@ -33,7 +34,8 @@ def open_store(path: Path) -> Iterator[Stores]:
     yield open_one
     for store in stores:
         store.close(0.5)
-    assert [each for each in threading.enumerate() if each.name == "gprochat-store"] == []
+    left = set(threading.enumerate()) - before
+    assert [each for each in left if each.name == "gprochat-store"] == []
 
 
 @pytest.fixture
