@@ -106,7 +106,8 @@ def as_saved(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if display_id := content.get("transient", {}).get("display_id"):
                 by_id[display_id] = output
         elif kind == "update_display_data":
-            by_id[content["transient"]["display_id"]]["data"] = content["data"]
+            # One that another cell made is not among these.
+            by_id.get(content["transient"]["display_id"], {})["data"] = content["data"]
         elif kind == "stream":
             last = outputs[-1] if outputs else {}
             if last.get("name") == content["name"]:
