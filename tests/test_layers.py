@@ -76,13 +76,6 @@ LATE = {
     ("notebook.magics", "sending"): "brings aiohttp, which loading must not",
     ("notebook.threads", "transcript"): "brings nbformat, which loading must not",
     ("notebook.magics", "notebook.cell"): "brings the renderer, which loading must not",
-    ("notebook.magics", "notebook.distant"): "brings the renderer, which loading must not",
-    ("notebook.control", "embedded"): "brings aiohttp, which loading must not",
-    ("notebook.control", "gateway.backends"): "brings aiohttp, which loading must not",
-    ("notebook.control", "provider"): "brings aiohttp, which loading must not",
-    ("notebook.costs", "caching"): "brings aiohttp, which loading must not",
-    ("notebook.choices", "provider"): "brings aiohttp, which loading must not",
-    ("notebook.choices", "gateway.backends"): "brings aiohttp, which loading must not",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
 }

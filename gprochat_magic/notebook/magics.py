@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ class GPROChatMagics(Settings, Magics):
         self._waiting = waiting.Waiting()
         self._cells = identity.CellCounter()
         self._pictures = pictures.Pictures()
+        with contextlib.suppress(ConfigError):  # one that does not fit is told when it is used
+            _ = self.wait  # the environment's choice is taken now: `_wait_works` judges later ones
         self._ready = True
 
     def waiter(self) -> Waiter | None:
@@ -74,7 +77,7 @@ class GPROChatMagics(Settings, Magics):
         """Refuse what is typed and cannot work; a configured one is refused at the first reply."""
         chosen = str(proposal["value"])
         if self._ready and chosen == "nested" and (reason := waiting.refusal()):
-            raise TraitError(f"wait stays {self.wait}: {reason}")
+            raise TraitError(f"wait=nested is refused: {reason}")
         return chosen
 
     @observe("secret_key", "proxy", "api_endpoint")

@@ -93,7 +93,8 @@ class Writer:
         self.backlog.close()
         done = self.backlog.flush(timeout)
         self.backlog.give_up()
-        thread = self._thread
+        with self._starting:  # one that is being started cannot be waited for yet
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
         return done
