@@ -31,8 +31,8 @@ def far() -> Iterator[Served]:
 
 @pytest.fixture
 def endless(far: Served) -> Served:
-    """A gateway whose reply goes on for 20 s."""
-    far.backend.pieces, far.backend.pause, far.backend.closed = ["text "] * 2000, 0.01, 0
+    """A gateway whose reply goes on for 5 s."""
+    far.backend.pieces, far.backend.pause, far.backend.closed = ["text "] * 500, 0.01, 0
     return far
 
 
