@@ -1,0 +1,96 @@
+"""A secret typed in a cell works, and the user is told, once, where it is now."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.gateways import Served, served
+from tests.kernels import Kernel, kernel
+
+CANARY = "canary-of-a-secret-0123456789abcdef"
+TOLD = "This cell, In[] and IPython's history now hold the secret that you typed."
+
+
+@pytest.fixture(scope="module")
+def far() -> Iterator[Served]:
+    with served(secrets=[CANARY]) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def k(far: Served, tmp_path: Path) -> Iterator[Kernel]:
+    environment = {"GPROCHAT_API_ENDPOINT": far.environment["GPROCHAT_API_ENDPOINT"]}
+    store = str(tmp_path / "history.sqlite")
+    with kernel(**environment, GPROCHAT_STORE=store, GPROCHAT_RETRIES="0") as started:
+        yield started
+
+
+def test_F128_config_of_the_key(far: Served, k: Kernel, tmp_path: Path) -> None:
+    """It signs, one notice names the better way, and nothing of ours shows or stores it."""
+    ran = k.run(f"%config GPROChatMagics.secret_key = '{CANARY}'")
+
+    assert ran.stdout.count(TOLD) == 1
+    assert "Better: %gprochat key, or GPROCHAT_SECRET_KEY" in ran.stdout
+    later = k.run("%gprochat hi\n%gprochat set\n%config GPROChatMagics\n%gprochat doctor")
+    assert later.status == "ok"
+    assert TOLD not in later.stdout
+    assert CANARY not in str(later.outputs) + ran.stdout
+    k.run("%unload_ext gprochat_magic")
+    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as history:
+        assert CANARY not in "\n".join(history.iterdump())
+
+
+def test_F128_a_key_from_elsewhere_is_no_news(k: Kernel) -> None:
+    """A key that the cell does not hold, as read from a file, is set without a word."""
+    k.run(f"kept = {CANARY!r}")
+    ran = k.run("from gprochat_magic import config\nconfig.current().secret_key = kept")
+
+    assert ran.status == "ok"
+    assert ran.stdout == ""
+
+
+def test_F128_a_proxy_with_a_password(k: Kernel) -> None:
+    """The flag works and is told of; the password is in no output, nor in the error."""
+    k.run(
+        f"kept = {CANARY!r}\nfrom gprochat_magic import config\nconfig.current().secret_key = kept"
+    )
+    ran = k.run("%gprochat --proxy http://user:hunter2@127.0.0.1:9 hi")
+
+    assert ran.error["ename"] == "ProxyError"
+    assert ran.stdout.count(TOLD) == 1
+    assert "GPROCHAT_PROXY" in ran.stdout
+    assert "hunter2" not in str(ran.outputs)
+    assert TOLD not in k.run("%gprochat --proxy http://127.0.0.1:9 hi").stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%gprochat set proxy http://user:hunter2@127.0.0.1:9",
+        "%config GPROChatMagics.proxy = 'http://user:hunter2@127.0.0.1:9'",
+        "%gprochat set api_endpoint http://user:hunter2@127.0.0.1:9/api",
+    ],
+)
+def test_F128_a_setting_with_a_password(k: Kernel, line: str) -> None:
+    """It is set, told of once, and shown without its password."""
+    ran = k.run(line)
+    shown = k.run("%gprochat set\n%gprochat\n%config GPROChatMagics")
+
+    assert ran.stdout.count(TOLD) == 1
+    assert "hunter2" not in ran.stdout + str(shown.outputs)
+    assert "****@127.0.0.1:9" in shown.stdout
+
+
+def test_F128_set_refuses_a_key(k: Kernel) -> None:
+    """`set secret_key` does nothing but say where the key belongs, and where this one is now."""
+    ran = k.run(f"%gprochat set secret_key {CANARY}")
+
+    assert "%gprochat key asks for it unseen" in ran.stdout
+    assert "the history hold what you typed" in ran.stdout
+    assert CANARY not in ran.stdout
+    assert k.value("bool(__import__('gprochat_magic').config.current().secret_key)") is False
