@@ -111,7 +111,7 @@ def test_F62_interrupt_while_waiting_to_ask_again(slow_kernel: Kernel, far: Serv
 
 
 def test_F63_three_interrupts_at_once(far: Served, slow_kernel: Kernel) -> None:
-    """Pressing again does not break the clean-up; the server sees one close, the next cell works."""
+    """Pressing again does not break the clean-up: one close at the server, the next cell works."""
     far.backend.pieces, far.backend.pause, far.backend.closed = ["text "] * 2000, 0.01, 0
     started = slow_kernel.start("%%gprochat -n 0\ngo on")
     while True:
