@@ -86,7 +86,7 @@ class Gemini:
                 if piece := halves.join(_text(candidate)):
                     any_text = True
                     yield piece
-                usage = _usage(event) or usage
+                usage = _usage(event, usage)
                 reason = candidate.get("finishReason") or reason
                 self._check_reason(reason, candidate)
         if rest := halves.end():
@@ -179,9 +179,9 @@ def _blocked_by(holder: Mapping[Any, Any]) -> str:
     return f" ({', '.join(blocked)})" if blocked else ""
 
 
-def _usage(event: Mapping[str, Any]) -> Usage | None:
+def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
     match event.get("usageMetadata"):
         case {"promptTokenCount": int(sent), "candidatesTokenCount": int(received), **more}:
             thoughts = more.get("thoughtsTokenCount")
             return Usage(sent, received + (thoughts if isinstance(thoughts, int) else 0))
-    return None
+    return before

@@ -129,7 +129,7 @@ class OpenAICompatible:
                         any_text = True
                         yield piece
                     reason = choice.get("finish_reason") or reason
-                usage = _usage(event) or usage
+                usage = _usage(event, usage)
         if rest := halves.end():
             yield rest
         if usage is not None:
@@ -206,8 +206,8 @@ def _texts(parts: Sequence[object]) -> Iterator[str]:
             yield part["text"]
 
 
-def _usage(event: Mapping[str, Any]) -> Usage | None:
+def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
     match event.get("usage"):
         case {"prompt_tokens": int(sent), "completion_tokens": int(received)}:
             return Usage(sent, received)
-    return None
+    return before
