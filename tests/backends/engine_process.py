@@ -17,7 +17,7 @@ def serve(path: str) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_parallel = SLOTS
-    params.n_ctx = SLOTS * 4096
+    params.n_ctx = SLOTS * 16_384
     params.cache_ram_mib = 0
     params.ui = False
     params.endpoint_slots = True

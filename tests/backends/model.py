@@ -32,7 +32,7 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-CONTEXT = 4096
+CONTEXT = 16_384
 ENDS = 0.2
 """How often a sentence is the last one. Never the likeliest: without chance it goes on for ever."""
 _NEVER = -12.0
@@ -79,7 +79,7 @@ def _describe(writer: gguf.GGUFWriter, vocabulary: Vocabulary, size: int) -> Non
     writer.add_block_count(1)
     writer.add_feed_forward_length(_HIDDEN)
     writer.add_head_count(size // 64)
-    writer.add_head_count_kv(size // 64)
+    writer.add_head_count_kv(1)  # little memory for a long context
     writer.add_rope_dimension_count(64)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_vocab_size(len(tokens))
@@ -119,7 +119,8 @@ def _weights(logits: np.ndarray, size: int) -> dict[str, np.ndarray]:
     embedding[:, :count] = np.eye(count)
     # The norm before the output makes a unit vector this long.
     output[:, :count] = logits.T / np.sqrt(size)
-    block = {f"attn_{name}": (size, size) for name in ("q", "k", "v", "output")}
+    block = {"attn_q": (size, size), "attn_output": (size, size)}
+    block |= {"attn_k": (64, size), "attn_v": (64, size)}
     block |= {"ffn_gate": (_HIDDEN, size), "ffn_up": (_HIDDEN, size), "ffn_down": (size, _HIDDEN)}
     ones = np.ones(size, np.float32)
     return {

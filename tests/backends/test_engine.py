@@ -23,7 +23,7 @@ from tests.backends.scripted import hear
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio]
 
-ENDLESS = {"temperature": 0, "max_tokens": 4000}
+ENDLESS = {"temperature": 0, "max_tokens": 16_000}
 """Without chance the model goes on for ever; this many tokens take it seconds."""
 
 
@@ -191,7 +191,7 @@ async def test_F114_a_client_of_the_gateway_that_leaves_frees_the_slot(
 async def test_the_engines_own_words_are_told(backend: OpenAICompatible) -> None:
     """It refuses a prompt that is longer than its context, and says so."""
     with pytest.raises(BackendError, match="context") as caught:
-        await hear(backend, "river " * 5000, model="w")
+        await hear(backend, "river " * 20_000, model="w")
 
     assert 400 == caught.value.status
 

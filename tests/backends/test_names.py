@@ -20,6 +20,7 @@ from gprochat_magic.gateway.backends.openai_compatible import PROVIDERS
         ("vllm/org/model", "vllm/org/model"),
         ("llamacpp", "llamacpp"),
         ("gemini/gemini-1.5-pro", "gemini/gemini-1.5-pro"),
+        ("anyllm/anthropic/claude", "anyllm/anthropic/claude"),
         ("http://localhost:8080/v1", "localhost:8080"),
         ("https://models.invalid/v1#m", "models.invalid"),
     ],
@@ -29,13 +30,13 @@ def test_names(name: str, shown: str) -> None:
     assert shown == open_backend(name).name
 
 
-@pytest.mark.parametrize("name", ["", "gpt", "demo/x", "OPENAI/x", "/x", "ftp://x/v1"])
+@pytest.mark.parametrize("name", ["", "gpt", "demo/x", "anyllm", "OPENAI/x", "/x", "ftp://x/v1"])
 def test_unknown_names(name: str) -> None:
     """The error lists those that there are."""
     with pytest.raises(ConfigError) as caught:
         open_backend(name)
 
-    assert "ollama" in caught.value.hint
+    assert "MODEL" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -64,4 +65,4 @@ def test_a_key_that_was_typed_is_taken() -> None:
 
 def test_every_provider_has_a_row() -> None:
     """The table and the providers name the same."""
-    assert TABLE.keys() - {"demo", "gemini"} == PROVIDERS.keys()
+    assert TABLE.keys() - {"demo", "gemini", "anyllm"} == PROVIDERS.keys()

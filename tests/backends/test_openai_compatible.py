@@ -318,6 +318,27 @@ async def test_nobody_there(server: Scripted) -> None:
     assert 502 == error.status
 
 
+async def test_no_such_name() -> None:
+    """A name that nobody knows is told as such."""
+    error = await fails(by_url("http://models.invalid/v1"))
+
+    assert "no address is known for models.invalid; is its name right?" == error.message
+
+
+async def test_tls_to_a_server_without_it() -> None:
+    """The usual slip of one letter is named."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole("400 Bad Request", b""))
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
+        port = plain.sockets[0].getsockname()[1]
+        error = await fails(by_url(f"https://127.0.0.1:{port}/v1"))
+
+    assert error.message.endswith("; is it http, not https?")
+
+
 @pytest.mark.parametrize(
     "script",
     [[HOLD], [head(), HOLD], [head(), delta("x"), HOLD], [head("500 No"), HOLD]],

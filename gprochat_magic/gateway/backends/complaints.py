@@ -38,7 +38,7 @@ def refused(
     said = refusal.words(body if value is None else _plain(value), [key.reveal()])
     told = f"{where} answered {status}" + (f": {said}" if said else "")
     wait = _finite(retry_after(headers)) or _delay_in(value)
-    return BackendError(_status(status), f"{told}; {advice}" if advice else told, wait)
+    return BackendError(told_status(status), f"{told}; {advice}" if advice else told, wait)
 
 
 def error_in(value: Mapping[str, Any], *, where: str, key: Secret) -> BackendError | None:
@@ -47,13 +47,15 @@ def error_in(value: Mapping[str, Any], *, where: str, key: Secret) -> BackendErr
     if not error:
         return None
     said = refusal.words(_plain(value), [key.reveal()])
-    code = error.get("code") if isinstance(error, dict) else None
-    status = _status(code) if isinstance(code, int) else 502
+    status = told_status(error.get("code") if isinstance(error, dict) else None)
     return BackendError(status, f"{where} failed: {said}", _delay_in(value))
 
 
-def _status(given: int) -> int:
-    return given if 400 <= given <= 599 and given not in _GATEWAYS_OWN else 502
+def told_status(given: object) -> int:
+    """The status for a reader: the server's own where it is one of an error, else 502."""
+    if isinstance(given, int) and 400 <= given <= 599 and given not in _GATEWAYS_OWN:
+        return given
+    return 502
 
 
 def _object(body: bytes) -> Mapping[str, Any] | None:

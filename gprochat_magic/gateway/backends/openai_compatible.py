@@ -105,7 +105,7 @@ class OpenAICompatible:
     async def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncGenerator[str]:
         """The reply, piece by piece, and a `Usage` where the server counts; see `Backend.reply`."""
         body = {
-            "messages": [_message(turn) for turn in turns_of(messages)],
+            "messages": [message_for(turn) for turn in turns_of(messages)],
             **options_for(options, self._provider.names),
             "model": model_of(options, self._model) or await self._only_model(),
             "stream": True,
@@ -164,7 +164,8 @@ class OpenAICompatible:
         return models[0]
 
 
-def _message(turn: Turn) -> dict[str, Any]:
+def message_for(turn: Turn) -> dict[str, Any]:
+    """A turn in the shape of chat completions. Raises `BackendError` for data but images."""
     if all(isinstance(part, str) for part in turn.parts):
         # Not every server knows parts, and templates of some models fail on them.
         return {"role": turn.role, "content": turn.text}

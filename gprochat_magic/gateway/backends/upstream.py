@@ -26,6 +26,12 @@ from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.gateway.backends.complaints import error_in, refused
 from gprochat_magic.gateway.backends.events import LONGEST, EventDecoder, EventTooLong
 
+_ADVICE = {
+    "connect": "; is it running?",
+    "connect_timeout": "; is it running?",
+    "dns": "; is its name right?",
+    "tls_handshake": "; is it http, not https?",
+}
 DONE = "[DONE]"
 """What many servers send as the data of their last event."""
 
@@ -115,7 +121,7 @@ class Upstream:
             )
         except FOREIGN as error:
             told = refusal.connect_failure(error, self.where)
-            raise BackendError(502, f"{told.message}; is it running?") from None
+            raise BackendError(502, told.message + _ADVICE.get(told.kind, "")) from None
 
     async def _refused(self, answer: Answer, question: Question) -> BackendError:
         return refused(
