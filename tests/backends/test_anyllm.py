@@ -66,6 +66,17 @@ async def test_an_error_keeps_its_status_and_words(server: Scripted, backend: An
 
 
 @needed
+async def test_a_limit_is_told_and_not_waited_for(server: Scripted, backend: AnyLLM) -> None:
+    """The client asks again, where it is worth it; the library does not do so on its own."""
+    server.script = [whole("429 Slow", b'{"error": {"message": "slow down"}}', Retry_After="7")]
+    with pytest.raises(BackendError, match="slow down") as caught:
+        await hear(backend)
+
+    assert (429, 7.0) == (caught.value.status, caught.value.retry_after)
+    assert 1 == len(server.asked)
+
+
+@needed
 async def test_F114_a_reader_that_leaves_closes_the_connection(
     server: Scripted, backend: AnyLLM
 ) -> None:
