@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.messages import Messages
 
+_HERE = "gprochat_magic.gateway.backends"
+
 TABLE: Mapping[str, str] = {
-    "demo": "gprochat_magic.gateway.backends.demo:Demo",
+    "demo": f"{_HERE}.demo:Demo",
+    "gemini": f"{_HERE}.gemini:by_name",
+    "anyllm": f"{_HERE}.anyllm:by_name",
+    **dict.fromkeys(
+        ["openai", "ollama", "lmstudio", "llamacpp", "vllm"], f"{_HERE}.openai_compatible:by_name"
+    ),
 }
 """A backend's name and its factory, which is imported at first use."""
 
@@ -23,10 +31,32 @@ class Backend(Protocol):
     def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncIterator[str]:
         """The reply to these messages, piece by piece; `options["model"]` may be empty.
 
-        Closed early when the reader goes away. Raises `BackendError` for what the reader should be
-        told; before the first piece it becomes a status, after it the reply breaks off.
+        A `Usage` among the pieces tells what the reply cost, where a backend knows. Closed early
+        when the reader goes away. Raises `BackendError` for what the reader should be told; before
+        the first piece it becomes a status, after it the reply breaks off.
         """
         ...
+
+
+class Usage(str):
+    """A piece without text that tells how many tokens were `sent` and `received`.
+
+    Whoever only wants the text can treat it as every other piece.
+    """
+
+    __slots__ = ("received", "sent")
+
+    sent: int
+    received: int
+
+    def __new__(cls, sent: int, received: int) -> Self:
+        """The piece for these numbers of tokens."""
+        usage = super().__new__(cls)
+        usage.sent, usage.received = sent, received
+        return usage
+
+    def __repr__(self) -> str:
+        return f"Usage(sent={self.sent}, received={self.received})"
 
 
 class BackendError(Exception):
@@ -39,9 +69,22 @@ class BackendError(Exception):
         self.retry_after = retry_after
 
 
-def open_backend(name: str) -> Backend:
-    """The backend of this name. Raises `ConfigError` for a name that is not in the table."""
-    if name not in TABLE:
-        raise ConfigError(f"there is no backend {name!r}", hint=f"Backends: {', '.join(TABLE)}.")
-    backend: Backend = pkgutil.resolve_name(TABLE[name])()
+def open_backend(name: str, *, key: Secret | None = None) -> Backend:
+    """The backend of a name: `demo`, `PROVIDER/MODEL`, or the URL of a server, `#MODEL` behind it.
+
+    `key` is one that was typed in; without it a backend looks for its own. Nothing is connected
+    to. Raises `ConfigError` for a name that is none of these.
+    """
+    backend: Backend
+    if name.startswith(("http://", "https://")):
+        backend = pkgutil.resolve_name(f"{_HERE}.openai_compatible:by_url")(name, key=key)
+        return backend
+    provider, slash, model = name.partition("/")
+    if provider not in TABLE or (provider == "demo" and slash):
+        raise ConfigError(
+            f"there is no backend {name!r}",
+            hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's URL.",
+        )
+    factory = pkgutil.resolve_name(TABLE[provider])
+    backend = factory() if provider == "demo" else factory(provider, model, key=key)
     return backend

@@ -1,0 +1,1 @@
+"""Backends: against scripted servers, an independent fake, and a real engine."""
