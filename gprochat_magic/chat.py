@@ -126,7 +126,7 @@ class Chat:
         checked(options, settings)
         turn = Turn(
             prompt,
-            model=model_of(options.model or settings.model, settings),
+            model=_model(options, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )
         sent = Sent(turn)
@@ -139,7 +139,7 @@ class Chat:
         Its `request` is the body of the request. Raises what is wrong with the options.
         """
         settings = config.current()
-        model = model_of(options.model or settings.model, settings)
+        model = _model(options, settings)
         return preview(self.conversation, well_formed(prompt), options, settings, model=model)
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
@@ -173,6 +173,14 @@ class Chat:
         for _ in range(5):
             if self._is_reader():
                 await asyncio.sleep(0)
+
+
+def _model(options: Options, settings: config.Settings) -> str:
+    """The model that is asked; empty where only the backend's own name of one was chosen."""
+    untouched = not options.model and settings.model == GPROChat.default_model
+    if untouched and not settings.api_endpoint and settings.backend != "demo":
+        return ""
+    return model_of(options.model or settings.model, settings)
 
 
 def model_of(name: str, settings: config.Settings) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 import aiohttp
 
+from gprochat_magic import wire
 from gprochat_magic.errors import (
     AuthError,
     BadRequestError,
@@ -73,7 +74,11 @@ def is_error_object(body: bytes) -> bool:
 
 def refused(status: int, headers: Mapping[str, str], said: str) -> GPROChatError:
     """The error for a status that is not a success. `said` is the server's words."""
-    told = f"the server answered {status}" + (f": {said}" if said else "")
+    if headers.get(wire.SPEAKER_HEADER) == "backend" and said:
+        # The gateway passes on what a model's server said: its secret is not the one to look at.
+        told, hint = said, "That is what the backend says; %gprochat backend names another."
+    else:
+        told, hint = f"the server answered {status}" + (f": {said}" if said else ""), None
     wait = retry_after(headers)
     if status < 200:
         return ProtocolError(f"the server answered {status}, which is not an answer", status=status)
@@ -86,14 +91,15 @@ def refused(status: int, headers: Mapping[str, str], said: str) -> GPROChatError
             "the proxy wants another user and password (407)", status=407, retryable=False
         )
     if status in (401, 403):
-        return AuthError(told, status=status)
+        return AuthError(told, status=status, hint=hint)
     if status == 409:
         return BadRequestError(told, status=status, kind="replay", retryable=True)
     if status == 429:
         return RateLimitError(told, status=status, retry_after=wait, hint=_wait_hint(wait))
     if status in _AGAIN or status >= 500:
-        return ServerError(told, status=status, retry_after=wait, retryable=status in _AGAIN)
-    return BadRequestError(told, status=status)
+        again = status in _AGAIN
+        return ServerError(told, status=status, retry_after=wait, retryable=again, hint=hint)
+    return BadRequestError(told, status=status, hint=hint)
 
 
 def _wait_hint(wait: float | None) -> str | None:

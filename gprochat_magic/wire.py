@@ -32,6 +32,8 @@ from gprochat_magic.version import __version__
 PATH = "/api/generate"
 SIGNATURE_HEADER = "x-gprochat-signature"
 REQUEST_ID_HEADER = "x-request-id"
+SPEAKER_HEADER = "x-gprochat-speaker"
+"""Set to `backend` where the words of an error are those of the model's own server."""
 USER_AGENT = f"gprochat-magic/{__version__}"
 MAX_BODY = 4 * 1024 * 1024
 """The largest request body, in bytes, that client and gateway accept."""

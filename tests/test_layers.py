@@ -16,7 +16,8 @@ DOOR = "gprochat_magic"
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links", "masking", "describers"},
     {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
-    {"wire", "conversation", "engine", "tally", "markup", "target", "body", "refusal"},
+    {"wire", "conversation", "engine", "tally", "markup", "target", "body"},
+    {"refusal"},
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript"},
     {"provider", "caching"},
@@ -61,6 +62,7 @@ OUTSIDE = {
 
 LATE = {
     (DOOR, "notebook"): "outside a shell the shell's part is of no use",
+    ("gateway.backends.keys", "keyring"): "an extra, and slow to import",
     ("markdown", "markup"): "brings the parser, which loading must not",
     ("notebook.magics", "chat"): "brings aiohttp, which loading must not",
     ("notebook", "conversations"): "brings SQLite, which loading must not",

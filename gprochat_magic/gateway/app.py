@@ -154,6 +154,7 @@ async def _write(response: web.StreamResponse, piece: str) -> None:
 def _apology(error: Exception, request_id: str) -> web.Response:
     status, headers = 500, {**_HEADERS, wire.REQUEST_ID_HEADER: request_id}
     if isinstance(error, BackendError):
+        headers[wire.SPEAKER_HEADER] = "backend"
         status = error.status if 400 <= error.status <= 599 else 502
         if error.retry_after is not None:
             headers["Retry-After"] = f"{error.retry_after:g}"

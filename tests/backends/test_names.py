@@ -20,7 +20,6 @@ from gprochat_magic.gateway.backends.openai_compatible import PROVIDERS
         ("vllm/org/model", "vllm/org/model"),
         ("llamacpp", "llamacpp"),
         ("gemini/gemini-1.5-pro", "gemini/gemini-1.5-pro"),
-        ("anyllm/anthropic/claude", "anyllm/anthropic/claude"),
         ("http://localhost:8080/v1", "localhost:8080"),
         ("https://models.invalid/v1#m", "models.invalid"),
     ],
@@ -65,4 +64,4 @@ def test_a_key_that_was_typed_is_taken() -> None:
 
 def test_every_provider_has_a_row() -> None:
     """The table and the providers name the same."""
-    assert TABLE.keys() - {"demo", "gemini", "anyllm"} == PROVIDERS.keys()
+    assert TABLE.keys() - {"demo", "gemini"} == PROVIDERS.keys()

@@ -15,7 +15,6 @@ _HERE = "gprochat_magic.gateway.backends"
 TABLE: Mapping[str, str] = {
     "demo": f"{_HERE}.demo:Demo",
     "gemini": f"{_HERE}.gemini:by_name",
-    "anyllm": f"{_HERE}.anyllm:by_name",
     **dict.fromkeys(
         ["openai", "ollama", "lmstudio", "llamacpp", "vllm"], f"{_HERE}.openai_compatible:by_name"
     ),
