@@ -107,6 +107,7 @@ class Chat:
         checked(options, settings)
         turn = Turn(
             prompt,
+            state="failed",  # until it is on its way: a send may be stopped while it waits
             model=model_of(options.model or settings.model, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )
