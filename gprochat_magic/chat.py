@@ -126,6 +126,7 @@ class Chat:
         checked(options, settings)
         turn = Turn(
             prompt,
+            state="failed",  # until it is on its way: a send may be stopped while it waits
             model=_model(options, settings),
             backend="" if settings.api_endpoint else settings.backend,
         )

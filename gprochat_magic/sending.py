@@ -122,6 +122,7 @@ async def send(
     """Wait for the sends before this one, then send: the pieces of the reply, in one turn."""
     async with line.lock:
         target = await target_of(settings)
+        sent.turn.state = "pending"
         place = _Place(line, sent, options)
         asked = _exchange(line.conversation, sent, options, settings, target, emit)
         exchange: Exchange | caching.Kept = asked

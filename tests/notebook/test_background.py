@@ -132,15 +132,21 @@ def test_F134_the_same_cell_again_replaces_it(far: Served, k: Kernel) -> None:
 
 
 def test_F134_without_cell_ids(far: Served, k: Kernel) -> None:
-    """A kernel that knows a cell by its text replaces the newest turn, even one not begun yet."""
-    far.backend.pieces = ["old "] * 2000
-    begin(k, "%gprochat --bg go on")
-    far.backend.pieces = ["new "]
-    second = begin(k, "%gprochat --bg go on")
-    until(k, lambda: ended(k, second))
+    """A kernel that knows a cell by its text replaces the newest, even one that still queues."""
+    far.backend.pieces = ["text "] * 2000
+    first = begin(k, "%gprochat --bg one")
+    until(k, lambda: "text" in shown(k, first))
+    queued = begin(k, "%gprochat --bg two")
+    again = begin(k, "%gprochat --bg two")
 
+    assert ">no reply · " in outputs(k, queued)[0]["data"]["text/html"]
+    far.backend.pieces = ["new "]
+    k.run("first = __import__('gprochat_magic').config.current().jobs.running[0]\nfirst.stop()")
+    until(k, lambda: ended(k, again))
     chat = "__import__('gprochat_magic').Chat().conversation"
-    assert k.value(f"[t.reply for t in {chat}.line()]") == ["new "]
+    assert k.value(f"[t.prompt for t in {chat}.line()]") == ["one", "two"]
+    assert k.value(f"{chat}.line()[1].reply") == "new "
+    assert len(far.backend.asked) == 2
 
 
 def test_an_error_shows_in_the_output(far: Served, k: Kernel) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pexpect
 import pytest
 
 from gprochat_magic.notebook import commands, grammar
@@ -132,6 +136,48 @@ def test_a_configured_backend_that_there_is_not(tmp_path: Any) -> None:
         ran = k.run("%gprochat hi")
 
         assert ran.error["traceback"][0] == "ConfigError: there is no backend 'nobody'"
+
+
+def test_a_backend_set_by_config_is_the_next_to_answer(k: Kernel) -> None:
+    """The running gateway does not go on answering for another one."""
+    k.run("%gprochat -q json\n%config GPROChatMagics.backend = 'nobody'")
+    ran = k.run("%gprochat hi")
+    k.run("%gprochat backend demo")
+
+    assert ran.error["traceback"][0] == "ConfigError: there is no backend 'nobody'"
+    assert k.run("%gprochat -q json").status == "ok"
+
+
+def test_key_in_a_terminal() -> None:
+    """What is typed is not echoed, and not in the history."""
+    arguments = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"]
+    shell = pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=PATIENCE)
+    screen = shell.logfile_read = io.StringIO()
+    shell.sendline("%load_ext gprochat_magic")
+    shell.sendline("%gprochat key")
+    shell.expect("Secret key: ")
+    shell.waitnoecho()
+    shell.sendline("hunter2-of-a-terminal")
+    shell.expect("The key is set")
+    shell.sendline("%history")
+    shell.sendline("print(5 * 5)")
+    shell.expect("25")
+    shell.sendline("exit")
+    shell.expect(pexpect.EOF)
+
+    assert "hunter2" not in screen.getvalue()
+
+
+def test_key_where_the_terminal_is_none() -> None:
+    """With a pipe for input nothing can be hidden: it is refused, and nothing is read."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner"],
+        input="%load_ext gprochat_magic\n%gprochat key\n",
+        capture_output=True,
+        text=True,
+    )
+
+    assert "a key cannot be asked for here" in ran.stdout
 
 
 def test_key_is_typed_unseen(far: Served, far_kernel: Kernel) -> None:

@@ -86,6 +86,17 @@ def test_F128_a_setting_with_a_password(k: Kernel, line: str) -> None:
     assert "****@127.0.0.1:9" in shown.stdout
 
 
+def test_F128_one_notice_for_a_cell(k: Kernel) -> None:
+    """Two secrets in one cell are one notice; the next cell that holds one has its own."""
+    lines = [
+        "%gprochat set proxy http://u:hunter2@h:1",
+        f"%config GPROChatMagics.secret_key='{CANARY}'",
+    ]
+
+    assert k.run("\n".join(lines)).stdout.count(TOLD) == 1
+    assert k.run("%gprochat set proxy http://u:hunter3@h:1").stdout.count(TOLD) == 1
+
+
 def test_F128_set_refuses_a_key(k: Kernel) -> None:
     """`set secret_key` does nothing but say where the key belongs, and where this one is now."""
     ran = k.run(f"%gprochat set secret_key {CANARY}")
