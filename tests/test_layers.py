@@ -69,6 +69,7 @@ LATE = {
     ("notebook.magics", "conversations"): "brings SQLite, which loading must not",
     ("notebook.magics", "notebook.distant"): "brings the renderer, which loading must not",
     ("notebook.control", "embedded"): "brings aiohttp, which loading must not",
+    ("notebook.control", "draft"): "brings aiohttp, which loading must not",
     ("notebook.control", "gateway.backends"): "brings aiohttp, which loading must not",
     ("notebook.control", "provider"): "brings aiohttp, which loading must not",
     ("notebook.costs", "caching"): "brings aiohttp, which loading must not",

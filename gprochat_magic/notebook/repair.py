@@ -116,9 +116,7 @@ def _insert(magics: GPROChatMagics, argument: str) -> str:
         )
     which, count, snippet = found
     way = options.insert or "below"
-    offered, remarks = insertion.insert(
-        magics.shell, snippet, author=formats.author_of(reply), way=way
-    )
+    offered, remarks = insertion.insert(magics.shell, snippet, way=way)
     said = f"Block {which} of {count}: {'; '.join(remarks)}."
     return said if offered else f"{markdown.plain(snippet.source)}\n\n{said}"
 
