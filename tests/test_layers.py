@@ -67,7 +67,6 @@ LATE = {
     ("notebook.magics", "chat"): "brings aiohttp, which loading must not",
     ("notebook", "conversations"): "brings SQLite, which loading must not",
     ("notebook.magics", "conversations"): "brings SQLite, which loading must not",
-    ("notebook.magics", "notebook.distant"): "brings the renderer, which loading must not",
     ("notebook.control", "embedded"): "brings aiohttp, which loading must not",
     ("notebook.control", "draft"): "brings aiohttp, which loading must not",
     ("notebook.control", "gateway.backends"): "brings aiohttp, which loading must not",
@@ -76,11 +75,16 @@ LATE = {
     ("notebook.choices", "provider"): "brings aiohttp, which loading must not",
     ("notebook.choices", "gateway.backends"): "brings aiohttp, which loading must not",
     ("notebook.waiting", "nest_asyncio2"): "patches asyncio, which only its user may choose",
-    ("notebook.magics", "sending"): "brings aiohttp, which loading must not",
     ("notebook.threads", "transcript"): "brings nbformat, which loading must not",
-    ("notebook.magics", "notebook.cell"): "brings the renderer, which loading must not",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
+    ("notebook.magics", "notebook.asking"): "brings aiohttp, which loading must not",
+    ("notebook.magics", "notebook.waiting"): "brings asyncio, which loading must not",
+    ("notebook.magics", "notebook.commands"): "many modules, which only help needs",
+    ("notebook.magics", "notebook.grammar"): "many modules, which only help needs",
+    ("notebook.completion", "notebook.offers"): "many modules, which only Tab needs",
+    ("notebook.failures", "notebook.evidence"): "only a cell that fails needs it",
+    ("notebook", "engine"): "brings asyncio, which loading must not",
 }
 """Imports inside functions, each with its reason."""
 

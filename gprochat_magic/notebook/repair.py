@@ -36,12 +36,12 @@ def _fix(magics: GPROChatMagics, argument: str) -> Any:
     options, number = _typed("fix", argument, "model", "insert")
     prompt = _prompt(magics, _FIX, _failure(magics, number))
     form = formats.Corrected(magics.shell, options.insert or "below")
-    return magics.send(prompt, options, form=form)
+    return magics.asking.send(prompt, options, form=form)
 
 
 def _explain(magics: GPROChatMagics, argument: str) -> Any:
     options, number = _typed("explain", argument, "model")
-    return magics.send(_prompt(magics, _EXPLAIN, _failure(magics, number)), options)
+    return magics.asking.send(_prompt(magics, _EXPLAIN, _failure(magics, number)), options)
 
 
 def _typed(command: str, argument: str, *allowed: str) -> tuple[argparse.Namespace, str]:
