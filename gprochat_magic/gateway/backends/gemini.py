@@ -10,9 +10,9 @@ from typing import Any
 from gprochat_magic.config import Secret
 from gprochat_magic.gateway.backends import BackendError, Usage
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
-from gprochat_magic.gateway.backends.events import Halves
 from gprochat_magic.gateway.backends.keys import Keys
-from gprochat_magic.gateway.backends.upstream import Answer, Patience, Question, Upstream
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
@@ -69,44 +69,24 @@ class Gemini:
         """The reply, piece by piece, and its `Usage`; see `Backend.reply`."""
         path = f"/{_path_of(model_of(options, self._model))}:streamGenerateContent?alt=sse"
         question = await self._question(path, _body(turns_of(messages), options))
-        async with (
-            self._upstream.ask(question) as answer,
-            aclosing(self._pieces(answer)) as pieces,
-        ):
+        async with aclosing(spoken(self._upstream, question, self._said)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _pieces(self, answer: Answer) -> AsyncGenerator[str]:
-        halves, reason, any_text = Halves(), "", False
-        usage: Usage | None = None
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                self._check_prompt(event)
-                candidate = _candidate(event)
-                if piece := halves.join(_text(candidate)):
-                    any_text = True
-                    yield piece
-                usage = _usage(event, usage)
-                reason = candidate.get("finishReason") or reason
-                self._check_reason(reason, candidate)
-        if rest := halves.end():
-            yield rest
-        if usage is not None:
-            # Every event counts what there was up to it; only the last one is whole.
-            yield usage
-        answer.check_end(finished=bool(reason), used_up=reason == "MAX_TOKENS" and not any_text)
-
-    def _check_prompt(self, event: Mapping[str, Any]) -> None:
+    def _said(self, event: Event) -> Said:
         match event.get("promptFeedback"):
-            case {"blockReason": reason, **more}:
-                told = f"{self._upstream.where} refused the prompt: {reason}{_blocked_by(more)}"
+            case {"blockReason": why, **more}:
+                told = f"{self._upstream.where} refused the prompt: {why}{_blocked_by(more)}"
                 raise BackendError(422, told)
-
-    def _check_reason(self, reason: str, candidate: Mapping[str, Any]) -> None:
-        if reason and reason not in _WHOLE:
-            why = candidate.get("finishMessage")
-            why = f" ({why})" if why else _blocked_by(candidate)
-            raise BackendError(422, f"{self._upstream.where} stopped the reply: {reason}{why}")
+        candidate = _candidate(event)
+        reason = candidate.get("finishReason")
+        return Said(
+            _text(candidate),
+            ends=bool(reason),
+            used_up=reason == "MAX_TOKENS",
+            objection=_objection(candidate) if reason and reason not in _WHOLE else "",
+            usage=_usage(event),
+        )
 
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:
         key = await self._keys.find()
@@ -169,6 +149,11 @@ def _text(candidate: Mapping[str, Any]) -> str:
     )
 
 
+def _objection(candidate: Mapping[str, Any]) -> str:
+    why = candidate.get("finishMessage")
+    return f"{candidate['finishReason']}" + (f" ({why})" if why else _blocked_by(candidate))
+
+
 def _blocked_by(holder: Mapping[Any, Any]) -> str:
     ratings = holder.get("safetyRatings")
     blocked = [
@@ -179,9 +164,9 @@ def _blocked_by(holder: Mapping[Any, Any]) -> str:
     return f" ({', '.join(blocked)})" if blocked else ""
 
 
-def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _usage(event: Event) -> Usage | None:
     match event.get("usageMetadata"):
         case {"promptTokenCount": int(sent), "candidatesTokenCount": int(received), **more}:
             thoughts = more.get("thoughtsTokenCount")
             return Usage(sent, received + (thoughts if isinstance(thoughts, int) else 0))
-    return before
+    return None

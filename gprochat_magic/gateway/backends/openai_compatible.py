@@ -12,9 +12,9 @@ from gprochat_magic.config import Secret, host_of, is_address
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.gateway.backends import BackendError, Usage
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
-from gprochat_magic.gateway.backends.events import Halves
 from gprochat_magic.gateway.backends.keys import Keys
-from gprochat_magic.gateway.backends.upstream import Answer, Patience, Question, Upstream
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
 
@@ -112,33 +112,9 @@ class OpenAICompatible:
             "stream_options": {"include_usage": True},
         }
         question = await self._question("/chat/completions", body)
-        async with (
-            self._upstream.ask(question) as answer,
-            aclosing(self._pieces(answer)) as pieces,
-        ):
+        async with aclosing(spoken(self._upstream, question, _said)) as pieces:
             async for piece in pieces:
                 yield piece
-
-    async def _pieces(self, answer: Answer) -> AsyncGenerator[str]:
-        halves, reason, any_text = Halves(), "", False
-        usage: Usage | None = None
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                for choice in _choices(event):
-                    if piece := halves.join(_text(choice)):
-                        any_text = True
-                        yield piece
-                    reason = choice.get("finish_reason") or reason
-                usage = _usage(event, usage)
-        if rest := halves.end():
-            yield rest
-        if usage is not None:
-            # Some servers count in every event; only the last count is whole.
-            yield usage
-        if reason == "content_filter":
-            where = self._upstream.where
-            raise BackendError(422, f"{where} stopped the reply: its content filter objected")
-        answer.check_end(finished=bool(reason), used_up=reason == "length" and not any_text)
 
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:
         key, variable = await self._keys.find(), self._provider.variable
@@ -183,11 +159,19 @@ def _part(part: str | Image) -> dict[str, Any]:
     }
 
 
-def _choices(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The first choice of an event; the one that tells of usage has none."""
+def _said(event: Event) -> Said:
+    """What an event says. The one that tells of usage has no choice."""
     choices = event.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        yield choices[0]
+    first = choices[0] if isinstance(choices, list) and choices else None
+    choice = first if isinstance(first, dict) else {}
+    reason = choice.get("finish_reason")
+    return Said(
+        _text(choice),
+        ends=bool(reason),
+        used_up=reason == "length",
+        objection="its content filter objected" if reason == "content_filter" else "",
+        usage=_usage(event),
+    )
 
 
 def _text(choice: Mapping[str, Any]) -> str:
@@ -207,8 +191,8 @@ def _texts(parts: Sequence[object]) -> Iterator[str]:
             yield part["text"]
 
 
-def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _usage(event: Event) -> Usage | None:
     match event.get("usage"):
         case {"prompt_tokens": int(sent), "completion_tokens": int(received)}:
             return Usage(sent, received)
-    return before
+    return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import ipaddress
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from gprochat_magic.errors import StreamInterruptedError
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.gateway.backends.complaints import error_in, refused
 from gprochat_magic.gateway.backends.events import LONGEST, EventDecoder, EventTooLong
+from gprochat_magic.hosts import is_loopback
 
 _ADVICE = {
     "connect": "; is it running?",
@@ -68,7 +68,7 @@ class Upstream:
     def __init__(self, base_url: str, *, patience: Patience = Patience()) -> None:
         self._base = base_url.rstrip("/")
         self._patience = patience
-        self._nearby = _is_loopback(urlsplit(base_url).hostname or "")
+        self._nearby = is_loopback(urlsplit(base_url).hostname or "")
         self.where = host_of(base_url)
 
     @asynccontextmanager
@@ -138,13 +138,16 @@ class Upstream:
 
 
 class Answer:
-    """A success: its JSON objects, streamed or whole. `proven` says that its end can be trusted."""
+    """A success: its JSON objects, streamed or whole. `proven` says that its end can be trusted.
+
+    `where` names the server for people.
+    """
 
     def __init__(
         self, response: aiohttp.ClientResponse, where: str, key: Secret, *, patience: Patience
     ) -> None:
         self._body = Body(response)
-        self._where, self._key = where, key
+        self.where, self._key = where, key
         self._patience = patience
         self._wait = patience.first
         self.status, self.headers = response.status, response.headers
@@ -186,7 +189,7 @@ class Answer:
         """
         if used_up:
             raise BackendError(
-                422, f"{self._where} used up max_tokens before the first word; allow the model more"
+                422, f"{self.where} used up max_tokens before the first word; allow the model more"
             )
         if not (finished or self.proven):
             raise self._broken()
@@ -197,7 +200,7 @@ class Answer:
         while data := await self._read():
             received += data
             if len(received) > LONGEST:
-                raise BackendError(502, f"{self._where} sent more than a reply can be")
+                raise BackendError(502, f"{self.where} sent more than a reply can be")
         return self._object(received.decode("utf-8", "replace"))
 
     async def beginning(self) -> bytes:
@@ -213,7 +216,7 @@ class Answer:
             async with asyncio.timeout(self._wait):
                 data = await self._body.read()
         except TimeoutError:
-            raise BackendError(504, f"{self._where} was silent for {self._wait:g} s") from None
+            raise BackendError(504, f"{self.where} was silent for {self._wait:g} s") from None
         except StreamInterruptedError:
             raise self._broken() from None
         self._wait = self._patience.idle
@@ -225,30 +228,23 @@ class Answer:
         try:
             return decoder.feed(received)
         except EventTooLong:
-            raise BackendError(502, f"{self._where} sent an event without an end") from None
+            raise BackendError(502, f"{self.where} sent an event without an end") from None
 
     def _object(self, data: str) -> dict[str, Any]:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            raise BackendError(502, f"{self._where} sent what is not JSON") from None
+            raise BackendError(502, f"{self.where} sent what is not JSON") from None
         if not isinstance(value, dict):
-            raise BackendError(502, f"{self._where} sent JSON that is no part of a reply")
-        if error := error_in(value, where=self._where, key=self._key):
+            raise BackendError(502, f"{self.where} sent JSON that is no part of a reply")
+        if error := error_in(value, where=self.where, key=self._key):
             raise error
         return value
 
     def _broken(self) -> BackendError:
-        return BackendError(502, f"{self._where} broke off before the reply's end")
+        return BackendError(502, f"{self.where} broke off before the reply's end")
 
     async def _no_reply(self, what: str) -> BackendError:
         said = refusal.words(await self.beginning(), [self._key.reveal()])
-        told = f"{self._where} sent {what} in place of a reply"
+        told = f"{self.where} sent {what} in place of a reply"
         return BackendError(502, (f"{told}: {said}" if said else told) + "; is its address right?")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
