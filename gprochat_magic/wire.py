@@ -34,6 +34,8 @@ SIGNATURE_HEADER = "x-gprochat-signature"
 REQUEST_ID_HEADER = "x-request-id"
 SPEAKER_HEADER = "x-gprochat-speaker"
 """Set to `backend` where the words of an error are those of the model's own server."""
+RETRY_HEADER = "x-should-retry"
+"""`false` where asking again cannot help; OpenAI's servers and clients know it by this name too."""
 USER_AGENT = f"gprochat-magic/{__version__}"
 MAX_BODY = 4 * 1024 * 1024
 """The largest request body, in bytes, that client and gateway accept."""

@@ -59,13 +59,24 @@ class Usage(str):
 
 
 class BackendError(Exception):
-    """A backend cannot answer: a status, words for the reader, and seconds to wait, if known."""
+    """A backend cannot answer: a status, words for the reader, and seconds to wait, if known.
 
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+    `final` says that asking again cannot help, whatever the status.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        final: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.retry_after = retry_after
+        self.final = final
 
 
 def open_backend(name: str, *, key: Secret | None = None) -> Backend:

@@ -18,7 +18,12 @@ from gprochat_magic.messages import Messages
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
-_NAMES = {"max_tokens": "maxOutputTokens", "top_p": "topP", "stop": "stopSequences"}
+_NAMES = {
+    "max_tokens": "maxOutputTokens",
+    "top_p": "topP",
+    "top_k": "topK",
+    "stop": "stopSequences",
+}
 _MODEL = re.compile(r"(?:models/|tunedModels/)?[a-z0-9][a-z0-9._-]*", re.ASCII | re.IGNORECASE)
 _WHOLE = frozenset({"STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED"})
 """Reasons to finish that leave a reply as it should be."""
@@ -57,7 +62,7 @@ class Gemini:
         async with self._upstream.ask(await self._question("/models?pageSize=1000")) as answer:
             listed = (await answer.whole()).get("models")
         if not isinstance(listed, list):
-            raise BackendError(502, f"{self._upstream.where} lists no models")
+            raise BackendError(502, f"{self._upstream.where} lists no models", final=True)
         return [
             str(model.get("name", "")).removeprefix("models/")
             for model in listed

@@ -95,7 +95,7 @@ class OpenAICompatible:
         async with self._upstream.ask(await self._question("/models")) as answer:
             listed = (await answer.whole()).get("data")
         if not isinstance(listed, list):
-            raise BackendError(502, f"{self._upstream.where} lists no models")
+            raise BackendError(502, f"{self._upstream.where} lists no models", final=True)
         return [
             model["id"]
             for model in listed

@@ -121,7 +121,8 @@ class Upstream:
             )
         except FOREIGN as error:
             told = refusal.connect_failure(error, self.where)
-            raise BackendError(502, told.message + _ADVICE.get(told.kind, "")) from None
+            words = told.message + _ADVICE.get(told.kind, "")
+            raise BackendError(502, words, final=not told.retryable) from None
 
     async def _refused(self, answer: Answer, question: Question) -> BackendError:
         return refused(
@@ -200,7 +201,7 @@ class Answer:
         while data := await self._read():
             received += data
             if len(received) > LONGEST:
-                raise BackendError(502, f"{self.where} sent more than a reply can be")
+                raise _nonsense(f"{self.where} sent more than a reply can be")
         return self._object(received.decode("utf-8", "replace"))
 
     async def beginning(self) -> bytes:
@@ -228,15 +229,15 @@ class Answer:
         try:
             return decoder.feed(received)
         except EventTooLong:
-            raise BackendError(502, f"{self.where} sent an event without an end") from None
+            raise _nonsense(f"{self.where} sent an event without an end") from None
 
     def _object(self, data: str) -> dict[str, Any]:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            raise BackendError(502, f"{self.where} sent what is not JSON") from None
+            raise _nonsense(f"{self.where} sent what is not JSON; {_KIND_OF_SERVER}") from None
         if not isinstance(value, dict):
-            raise BackendError(502, f"{self.where} sent JSON that is no part of a reply")
+            raise _nonsense(f"{self.where} sent JSON that is no part of a reply")
         if error := error_in(value, where=self.where, key=self._key):
             raise error
         return value
@@ -247,4 +248,11 @@ class Answer:
     async def _no_reply(self, what: str) -> BackendError:
         said = refusal.words(await self.beginning(), [self._key.reveal()])
         told = f"{self.where} sent {what} in place of a reply"
-        return BackendError(502, (f"{told}: {said}" if said else told) + "; is its address right?")
+        return _nonsense((f"{told}: {said}" if said else told) + "; is its address right?")
+
+
+def _nonsense(told: str) -> BackendError:
+    return BackendError(502, told, final=True)
+
+
+_KIND_OF_SERVER = "is it a server of this kind?"
