@@ -56,7 +56,7 @@ def _reply(turn: Turn, prompt: str, *, number: int, notes: tuple[str, ...] = ())
         turn=number,
         state=turn.state,
         elapsed=turn.elapsed,
-        usage=usage(prompt, turn.reply),
+        usage=usage(turn, prompt),
         notes=notes,
     )
 

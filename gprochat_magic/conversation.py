@@ -21,6 +21,8 @@ SENT: frozenset[State] = frozenset({"complete", "unverified", "interrupted"})
 class Turn:
     """A prompt and what came of it. `replaced` counts bytes of the reply that were not text.
 
+    `sent` and `received` are the tokens that were reported for it; both 0 where none were.
+
     `cell` names the notebook cell that made it, if one did; `stale` says that a turn before it was
     replaced after this one was answered. `start` counts how often the conversation had been begun
     anew before a turn without a parent.
@@ -40,6 +42,13 @@ class Turn:
     cell: str = ""
     stale: bool = False
     start: int = 0
+    sent: int = 0
+    received: int = 0
+
+    @property
+    def written(self) -> int:
+        """The tokens of the reply: as reported, else estimated."""
+        return self.received or estimate_tokens(self.reply)
 
 
 @dataclass(frozen=True)

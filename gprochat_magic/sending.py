@@ -281,6 +281,7 @@ def _settle(sent: Sent, exchange: Exchange | caching.Kept, elapsed: float) -> No
     turn = sent.turn
     turn.reply, turn.state = exchange.text, exchange.state
     turn.replaced, turn.elapsed = exchange.replaced, elapsed
+    turn.sent, turn.received = exchange.tokens or (0, 0)
     _count(sent, exchange)
     if turn.state == "unverified":
         sent.notes.append("the end of this reply is not proven")
@@ -294,9 +295,11 @@ def _count(sent: Sent, exchange: Exchange | caching.Kept) -> None:
         session.add(replies=replies, cached=replies)
         return
     messages = sent.window.messages if sent.window else []
+    estimated = sum(estimate_tokens(text_of(message)) for message in messages)
     session.add(
         requests=exchange.attempts,
         replies=replies,
-        sent=sum(estimate_tokens(text_of(message)) for message in messages),
-        received=estimate_tokens(sent.turn.reply),
+        guessed=int(exchange.tokens is None),
+        sent=sent.turn.sent if exchange.tokens else estimated,
+        received=sent.turn.written,
     )

@@ -284,7 +284,7 @@ def footer(reply: Reply, filled: Filled, remarks: Iterable[str] = ()) -> str:
     """Who answered, how long it took, what was put in, and what is not as it should be."""
     facts = [reply.model, reply.backend, f"{reply.elapsed:.1f} s"]
     if reply.text:
-        facts.append(f"~{reply.usage.received} tokens")
+        facts.append(f"{'~' * reply.usage.estimated}{reply.usage.received} tokens")
     if reply.stopped:
         facts.insert(0, "stopped" if reply.text else "no reply")
     if filled.used:

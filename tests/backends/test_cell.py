@@ -81,6 +81,26 @@ def test_one_line_switches_to_a_model_of_ones_own(model: Scripted, k: Kernel) ->
     assert roles == ["system", "user", "assistant", "user"]
 
 
+def test_what_the_server_counts_is_shown_as_counted(model: Scripted, k: Kernel) -> None:
+    """In the reply, below it, and in the sums; what nobody counted is marked as estimated."""
+    counts = event({"choices": [], "usage": {"prompt_tokens": 1234, "completion_tokens": 56}})
+    model.script = [head(), delta("ok"), counts, DONE]
+    k.run("%gprochat new counted")
+    ran = k.run("reply = %gprochat hello")
+    here = k.run("%gprochat usage").stdout.splitlines()[0]
+    counted = k.value("(*reply.usage, reply.usage.estimated)")
+    model.script = [head(), delta("ok"), DONE]
+    guessed = k.run("%gprochat hello")
+    later, session_later, _ = k.run("%gprochat usage").stdout.splitlines()
+
+    assert " · 56 tokens" in str(ran.shown)
+    assert counted == (1234, 56, False)
+    assert here.endswith(" 56 of replies")
+    assert " · ~1 tokens" in str(guessed.shown)
+    assert later.endswith(" ~57 of replies")
+    assert "~" in session_later
+
+
 def test_m_still_names_the_model(model: Scripted, k: Kernel) -> None:
     """-m asks for another model of the same server."""
     model.script = [head(), delta("ok"), DONE]
