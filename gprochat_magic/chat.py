@@ -12,7 +12,7 @@ from typing import Any
 
 from gprochat_magic import config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.draft import Draft
+from gprochat_magic.draft import Draft, checked
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
 from gprochat_magic.messages import format_prompt, well_formed
 from gprochat_magic.provider import GPROChat
@@ -22,7 +22,6 @@ from gprochat_magic.sending import (
     Event,
     Options,
     Sent,
-    checked,
     preview,
     send,
 )
@@ -129,6 +128,7 @@ class Chat:
             state="failed",  # until it is on its way: a send may be stopped while it waits
             model=_model(options, settings),
             backend="" if settings.api_endpoint else settings.backend,
+            pictures=len(options.images),
         )
         sent = Sent(turn)
         source = functools.partial(send, self._line, sent, options, settings)

@@ -17,10 +17,10 @@ from typing import Any
 from gprochat_magic import caching, config, conversations, embedded, engine, tally
 from gprochat_magic.conversation import Change, Conversation, Turn, Window, estimate_tokens
 from gprochat_magic.conversations import Conversations, Line
-from gprochat_magic.draft import Draft, drafted, wire_name
-from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
+from gprochat_magic.draft import Draft, checked, drafted
+from gprochat_magic.errors import GPROChatError, StreamInterruptedError
 from gprochat_magic.messages import ImagePart, text_of
-from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of
+from gprochat_magic.provider import clock, limits_of, proxy_of, target_of
 from gprochat_magic.retry import Waiting
 from gprochat_magic.target import Pool, Target
 from gprochat_magic.transport import Exchange
@@ -72,30 +72,6 @@ class Sent:
     window: Window | None = None
     number: int = 0
     notes: list[str] = field(default_factory=list)
-
-
-def checked(options: Options, settings: config.Settings) -> None:
-    """Find what is wrong with the options while nothing has been sent. Raises `ConfigError`."""
-    limits_of(settings, {"timeout": options.timeout})
-    if options.cache not in caching.MODES:
-        raise ConfigError(f"cache must be one of {caching.MODES}, not {options.cache!r}")
-    if options.parameters and wire_name(settings) == "flat":
-        raise ConfigError(
-            f"{', '.join(options.parameters)} cannot go along: the flat wire carries one text",
-            hint="Set wire to turns if the server reads that, or leave -t, --max-tokens, -p out.",
-        )
-    if options.proxy:
-        checked_proxy(options.proxy)
-        if not settings.api_endpoint:
-            raise ConfigError(
-                "a proxy cannot stand before the embedded gateway, which is in this process",
-                hint="Leave --proxy out, or configure an endpoint.",
-            )
-    if options.images and wire_name(settings) == "flat":
-        raise ConfigError(
-            "pictures (-i) cannot go along: the flat wire carries one text",
-            hint="%config GPROChatMagics.wire = 'turns', if the endpoint understands turns.",
-        )
 
 
 def preview(
@@ -165,6 +141,7 @@ class _Place:
     def _take(self, options: Options) -> Change:
         conversation, turn = self._line.conversation, self._sent.turn
         turn.cell = options.cell
+        conversation.album.keep(turn.id, options.images)
         if options.again is not None:
             return conversation.branch(turn, options.again.parent)
         self._old = _replaced(conversation, options)
@@ -256,6 +233,8 @@ def _exchange(
     sent.window = window = draft.window
     if window.left_out and options.history:
         sent.notes.append(f"{window.left_out} earlier turns left out")
+    if draft.pictures_left_out:
+        sent.notes.append(f"{draft.pictures_left_out} earlier pictures left out")
     pool = engine.shared().keep("http", Pool)
     return Exchange(
         target,

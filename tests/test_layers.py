@@ -16,7 +16,8 @@ DOOR = "gprochat_magic"
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links", "masking", "describers", "hosts", "tail"},
     {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
-    {"wire", "conversation", "engine", "tally", "markup", "target", "body"},
+    {"wire", "album", "engine", "tally", "markup", "target", "body"},
+    {"conversation"},
     {"refusal"},
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript"},

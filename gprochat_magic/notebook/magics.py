@@ -63,7 +63,6 @@ class GPROChatMagics(Settings, Magics):
         self.models_seen: list[str] = []
         self._waiting = waiting.Waiting()
         self._cells = identity.CellCounter()
-        self._pictures = pictures.Pictures()
         with contextlib.suppress(ConfigError):  # one that does not fit is told when it is used
             _ = self.wait  # the environment's choice is taken now: `_wait_works` judges later ones
         self._ready = True
@@ -161,7 +160,7 @@ class GPROChatMagics(Settings, Magics):
             cell=place.cell,
             rerun=place.rerun,
             again=again,
-            images=prompt.images or (self._pictures.of(again) if again else ()),
+            images=prompt.images or (pictures.again(chat.conversation, again) if again else ()),
             parameters=options.parameters,
             cache="refresh" if options.refresh else "use" if options.cache else "",
         )
@@ -187,7 +186,6 @@ class GPROChatMagics(Settings, Magics):
         if how.rerun:
             self.jobs.make_way(how.cell)
         run = chat.start(prompt.text, how)
-        self._pictures.keep(run.turn, how.images)
         form = form or Format()
         if options.bg:
             return self._in_background(chat, run, prompt, options, form=form, cell=how.cell)
