@@ -126,7 +126,7 @@ class Chat:
         turn = Turn(
             prompt,
             state="failed",  # until it is on its way: a send may be stopped while it waits
-            model=_model(options, settings),
+            model=model_for(options.model, settings),
             backend="" if settings.api_endpoint else settings.backend,
             pictures=len(options.images),
         )
@@ -140,7 +140,7 @@ class Chat:
         Its `request` is the body of the request. Raises what is wrong with the options.
         """
         settings = config.current()
-        model = _model(options, settings)
+        model = model_for(options.model, settings)
         return preview(self.conversation, well_formed(prompt), options, settings, model=model)
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
@@ -176,12 +176,12 @@ class Chat:
                 await asyncio.sleep(0)
 
 
-def _model(options: Options, settings: config.Settings) -> str:
+def model_for(given: str | None, settings: config.Settings) -> str:
     """The model that is asked; empty where only the backend's own name of one was chosen."""
-    untouched = not options.model and settings.model == GPROChat.default_model
+    untouched = not given and settings.model == GPROChat.default_model
     if untouched and not settings.api_endpoint and settings.backend != "demo":
         return ""
-    return model_of(options.model or settings.model, settings)
+    return model_of(given or settings.model, settings)
 
 
 def model_of(name: str, settings: config.Settings) -> str:

@@ -61,6 +61,7 @@ class GPROChatMagics(Settings, Magics):
         self.notebook = identity.notebook_path(shell)
         self.typed = Typed(shell)
         self.models_seen: list[str] = []
+        self.models_from = ""
         self._waiting = waiting.Waiting()
         self._cells = identity.CellCounter()
         with contextlib.suppress(ConfigError):  # one that does not fit is told when it is used

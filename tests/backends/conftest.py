@@ -19,6 +19,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key of whoever runs the tests, and no keyring."""
     for name in KEYS:
         monkeypatch.delenv(f"{name}_API_KEY", raising=False)
+        monkeypatch.delenv(f"{name}_BASE_URL", raising=False)
     monkeypatch.setitem(sys.modules, "keyring", None)
 
 

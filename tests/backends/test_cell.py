@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.backends.scripted import DONE, HOLD, Scripted, delta, event, head, serving, whole
+from tests.backends.far import Far, far
+from tests.backends.scripted import DONE, HOLD, Scripted, delta, event, head, whole
 from tests.kernels import Kernel, Ran, kernel
 
 
-@dataclass
-class Far:
-    """A scripted server on a loop in a thread of its own, for a kernel is driven in this one."""
-
-    model: Scripted
-    loop: asyncio.AbstractEventLoop
-
-
 @pytest.fixture(scope="module")
-def far() -> Iterator[Far]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    context = serving(Scripted())
-    yield Far(asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(10), loop)
-    asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def running() -> Iterator[Far]:
+    with far() as started:
+        yield started
 
 
 @pytest.fixture
-def model(far: Far) -> Scripted:
+def model(running: Far) -> Scripted:
     """The server, with nothing asked yet."""
-    far.model.script, far.model.lists, far.model.asked = [], [], []
-    return far.model
+    running.model.script, running.model.lists, running.model.asked = [], [], []
+    return running.model
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +92,7 @@ def test_m_still_names_the_model(model: Scripted, k: Kernel) -> None:
     assert model.asked[-1].body["model"] == "other"
 
 
-def test_an_interrupt_frees_the_server(far: Far, model: Scripted, k: Kernel) -> None:
+def test_an_interrupt_frees_the_server(running: Far, model: Scripted, k: Kernel) -> None:
     """Stopping the cell closes the connection to the model's server."""
     model.script = [head(), delta("some text"), HOLD]
     pressed: list[bool] = []
@@ -120,7 +103,7 @@ def test_an_interrupt_frees_the_server(far: Far, model: Scripted, k: Kernel) -> 
             k.interrupt()
 
     assert k.run("%gprochat go on", watch).error["ename"] == "ReplyInterrupted"
-    assert asyncio.run_coroutine_threadsafe(model.closed.wait(), far.loop).result(5)
+    assert running.left()
 
 
 def refusal(status: str, words: str, **headers: str) -> bytes:

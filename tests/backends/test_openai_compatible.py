@@ -333,7 +333,7 @@ async def test_a_missing_key_is_said_before_anything_is_sent(server: Scripted) -
     error = await fails(OpenAICompatible(provider))
 
     assert 401 == error.status
-    assert "set OPENAI_API_KEY" in error.message
+    assert "wants a key; none is in OPENAI_API_KEY" in error.message
     assert [] == server.asked
 
 

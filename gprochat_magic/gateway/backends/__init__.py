@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from gprochat_magic.config import Secret
@@ -79,6 +80,26 @@ class BackendError(Exception):
         self.final = final
 
 
+@dataclass(frozen=True)
+class Name:
+    """A backend's name: who provides it (a URL stays whole), and the model behind it, if any."""
+
+    provider: str
+    model: str = ""
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is the address of a server."""
+        return self.provider.startswith(("http://", "https://"))
+
+
+def read_name(name: str) -> Name:
+    """The parts of `demo`, `PROVIDER/MODEL`, or `URL#MODEL`; whether there is one is not asked."""
+    mark = "#" if Name(name).is_address else "/"
+    provider, _, model = name.partition(mark)
+    return Name(provider, model)
+
+
 def open_backend(name: str, *, key: Secret | None = None) -> Backend:
     """The backend of a name: `demo`, `PROVIDER/MODEL`, or the URL of a server, `#MODEL` behind it.
 
@@ -86,11 +107,12 @@ def open_backend(name: str, *, key: Secret | None = None) -> Backend:
     to. Raises `ConfigError` for a name that is none of these.
     """
     backend: Backend
-    if name.startswith(("http://", "https://")):
+    parts = read_name(name)
+    provider, model = parts.provider, parts.model
+    if parts.is_address:
         backend = pkgutil.resolve_name(f"{_HERE}.openai_compatible:by_url")(name, key=key)
         return backend
-    provider, slash, model = name.partition("/")
-    if provider not in TABLE or (provider == "demo" and slash):
+    if provider not in TABLE or (provider == "demo" and "/" in name):
         raise ConfigError(
             f"there is no backend {name!r}",
             hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's URL.",

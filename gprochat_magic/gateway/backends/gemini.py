@@ -11,6 +11,7 @@ from gprochat_magic.config import Secret
 from gprochat_magic.gateway.backends import BackendError, Usage
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
+from gprochat_magic.gateway.backends.served import Served
 from gprochat_magic.gateway.backends.speech import Event, Said, spoken
 from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
@@ -40,7 +41,7 @@ def by_name(name: str, model: str, *, key: Secret | None = None) -> Gemini:
     return Gemini(model, key=key, name=f"{name}/{model}".rstrip("/"))
 
 
-class Gemini:
+class Gemini(Served):
     """Google's models. `model` answers where a request names none."""
 
     def __init__(
@@ -52,17 +53,15 @@ class Gemini:
         base_url: str = BASE_URL,
         patience: Patience = Patience(),  # noqa: B008  # frozen, so sharing it is safe
     ) -> None:
-        self.name = name
-        self._model = model
-        self._keys = Keys(VARIABLES, given=key, keyring=True)
-        self._upstream = Upstream(base_url, patience=patience)
+        keys = Keys(VARIABLES, given=key, keyring=True)
+        super().__init__(name, Upstream(base_url, patience=patience), keys=keys, model=model)
 
     async def models(self) -> list[str]:
         """The models that answer prompts. Raises `BackendError`."""
         async with self._upstream.ask(await self._question("/models?pageSize=1000")) as answer:
             listed = (await answer.whole()).get("models")
         if not isinstance(listed, list):
-            raise BackendError(502, f"{self._upstream.where} lists no models", final=True)
+            raise BackendError(502, f"{self.where} lists no models", final=True)
         return [
             str(model.get("name", "")).removeprefix("models/")
             for model in listed
@@ -81,7 +80,7 @@ class Gemini:
     def _said(self, event: Event) -> Said:
         match event.get("promptFeedback"):
             case {"blockReason": why, **more}:
-                told = f"{self._upstream.where} refused the prompt: {why}{_blocked_by(more)}"
+                told = f"{self.where} refused the prompt: {why}{_blocked_by(more)}"
                 raise BackendError(422, told)
         candidate = _candidate(event)
         reason = candidate.get("finishReason")
@@ -94,12 +93,7 @@ class Gemini:
         )
 
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:
-        key = await self._keys.find()
-        if not key:
-            raise BackendError(
-                401,
-                f"{self._upstream.where} wants a key; set {VARIABLES[0]} before the kernel starts",
-            )
+        key = await self._needed_key()
         headers = {"x-goog-api-key": key.reveal()}
         return Question(path, body, headers=headers, key=key, advice=_ADVICE)
 

@@ -63,12 +63,12 @@ class Question:
 
 
 class Upstream:
-    """The server at a base URL. `where` names its host and port for people."""
+    """The server at a base URL. `where` names its host and port; `nearby` says it is loopback."""
 
     def __init__(self, base_url: str, *, patience: Patience = Patience()) -> None:
         self._base = base_url.rstrip("/")
         self._patience = patience
-        self._nearby = is_loopback(urlsplit(base_url).hostname or "")
+        self.nearby = is_loopback(urlsplit(base_url).hostname or "")
         self.where = host_of(base_url)
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ class Upstream:
             connector=aiohttp.TCPConnector(force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect),
-            trust_env=not self._nearby,
+            trust_env=not self.nearby,
         ) as session:
             response = await self._begin(session, question)
             try:
