@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -34,3 +38,39 @@ async def server() -> AsyncIterator[Scripted]:
 def backend(server: Scripted) -> OpenAICompatible:
     """The backend in front of the server."""
     return by_url(server.url)
+
+
+def need(*packages: str) -> None:
+    """Skip where a package is not installed; under CI, fail."""
+    missing = [name for name in packages if not importlib.util.find_spec(name)]
+    if missing:
+        reason = f"this needs {' and '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running engine, with one thread and four slots."""
+    need("xllamacpp", "gguf")
+    from tests.backends import model
+
+    folder = tmp_path_factory.mktemp("engine")
+    model.write(folder / "words.gguf")
+    script = Path(__file__).with_name("engine_process.py")
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, script, folder / "words.gguf"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:"), (folder / "log").read_text()
+        yield address
+        process.communicate()

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -25,37 +20,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.asyncio]
 
 ENDLESS = {"temperature": 0, "max_tokens": 16_000}
 """Without chance the model goes on for ever; this many tokens take it seconds."""
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running engine, with one thread and four slots."""
-    missing = [name for name in ("xllamacpp", "gguf") if not importlib.util.find_spec(name)]
-    if missing:
-        reason = f"the engine needs {' and '.join(missing)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from tests.backends import model
-
-    folder = tmp_path_factory.mktemp("engine")
-    model.write(folder / "words.gguf")
-    script = Path(__file__).with_name("engine_process.py")
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, script, folder / "words.gguf"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://127.0.0.1:"), (folder / "log").read_text()
-        yield address
-        process.communicate()
 
 
 @pytest.fixture
