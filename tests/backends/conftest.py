@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NoReturn
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -44,10 +47,14 @@ def need(*packages: str) -> None:
     """Skip where a package is not installed; under CI, fail."""
     missing = [name for name in packages if not importlib.util.find_spec(name)]
     if missing:
-        reason = f"this needs {' and '.join(missing)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        refuse(f"this needs {' and '.join(missing)}")
+
+
+def refuse(reason: str) -> NoReturn:
+    """Skip for a reason; under CI, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +81,32 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert address.startswith("http://127.0.0.1:"), (folder / "log").read_text()
         yield address
         process.communicate()
+
+
+@pytest_asyncio.fixture
+async def slots(engine: str) -> AsyncIterator[Slots]:
+    """The engine's own view of its work."""
+    async with aiohttp.ClientSession() as session:
+        yield Slots(session, f"{engine}/slots")
+
+
+class Slots:
+    """How many of the engine's slots are at work."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session, self._url = session, url
+
+    async def busy(self) -> int:
+        """How many are at work now."""
+        async with self._session.get(self._url) as response:
+            return sum(slot["is_processing"] for slot in await response.json())
+
+    async def all_free(self, seconds: float) -> bool:
+        """Whether none is at work within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while await self.busy():  # noqa: ASYNC110  # another process tells no events
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            return False
+        return True

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
 from gprochat_magic import gateway
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.gateway.backends.openai_compatible import OpenAICompatible, by_url
 from gprochat_magic.provider import GPROChat
+from tests.backends.conftest import Slots
 from tests.backends.scripted import hear
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio]
@@ -26,35 +24,6 @@ ENDLESS = {"temperature": 0, "max_tokens": 16_000}
 def backend(engine: str) -> OpenAICompatible:
     """The backend in front of the engine, which has one model only."""
     return by_url(f"{engine}/v1")
-
-
-@pytest_asyncio.fixture
-async def slots(engine: str) -> AsyncIterator[Slots]:
-    """The engine's own view of its work."""
-    async with aiohttp.ClientSession() as session:
-        yield Slots(session, f"{engine}/slots")
-
-
-class Slots:
-    """How many of the engine's slots are at work."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session, self._url = session, url
-
-    async def busy(self) -> int:
-        """How many are at work now."""
-        async with self._session.get(self._url) as response:
-            return sum(slot["is_processing"] for slot in await response.json())
-
-    async def all_free(self, seconds: float) -> bool:
-        """Whether none is at work within so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                while await self.busy():  # noqa: ASYNC110  # another process tells no events
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            return False
-        return True
 
 
 async def test_a_reply_is_made_of_words_of_the_model(backend: OpenAICompatible) -> None:

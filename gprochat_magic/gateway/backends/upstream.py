@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from gprochat_magic import refusal
+from gprochat_magic import refusal, wire
 from gprochat_magic.body import FOREIGN, Body
 from gprochat_magic.config import Secret, host_of
 from gprochat_magic.errors import StreamInterruptedError
@@ -105,7 +105,11 @@ class Upstream:
     async def _request(
         self, session: aiohttp.ClientSession, question: Question
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept-Encoding": "identity", **question.headers}
+        headers = {
+            "Accept-Encoding": "identity",
+            "User-Agent": wire.USER_AGENT,
+            **question.headers,
+        }
         data = None
         if question.body is not None:
             headers["Content-Type"] = "application/json"
