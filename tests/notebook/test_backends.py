@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from tests.backends.far import Far, far
-from tests.backends.scripted import DONE, delta, head, whole
+from tests.backends.scripted import DONE, delta, event, head, whole
 from tests.kernels import PATIENCE, Kernel, Ran, kernel
 
 KEY = "canary-of-a-key-0123456789abcdef"
@@ -194,3 +197,28 @@ def test_F129_keyrings(way: str, far_model: Far, environment: dict[str, str]) ->
     else:
         assert "wants a key; none is in OPENAI_API_KEY" in ran.error["evalue"]
         assert "%gprochat key asks its key" in ran.error["traceback"][1]
+
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_your_own_model.ipynb"
+
+
+@pytest.mark.parametrize("found", [True, False], ids=["a server", "nobody"])
+def test_the_notebook(found: bool, far_model: Far, tmp_path: Path) -> None:
+    """It runs anywhere: what answers on this machine is asked, and where nothing does, the demo."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert not [cell for cell in notebook.cells if cell.get("outputs")]
+    counts = event({"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 7}})
+    far_model.model.script = [head(), delta("a reply of the server"), counts, DONE]
+    far_model.model.lists = listing("mine")
+    for cell in notebook.cells:
+        # The ports of this machine are whoever's.
+        cell.source = re.sub(r"http://localhost:\d+/v1", "http://127.0.0.1:1/v1", cell.source)
+    if found:
+        search = next(cell for cell in notebook.cells if "urlopen" in cell.source)
+        search.source = search.source.replace("http://127.0.0.1:1/v1", far_model.model.url, 1)
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = str([cell.get("outputs") for cell in notebook.cells])
+
+    assert ("a reply of the server" in outputs) == found
+    assert ("Counted(sent=20, received=7)" in outputs) == found
+    assert "no connection to 127.0.0.1:9; is it running?" in outputs
