@@ -83,16 +83,16 @@ class Embedded:
         An empty key changes nothing.
         Raises `ConfigError` for a backend that there is not, or that takes none.
         """
-        provider = read_name(backend).provider
+        holder = read_name(backend).keyholder
         opened = self._open(backend)
         await _let_go(opened)
         if not hasattr(opened, "keys"):
-            raise ConfigError(f"{provider} takes no key", hint="%gprochat backend names others.")
+            raise ConfigError(f"{holder} takes no key", hint="%gprochat backend names others.")
         if not key:
             return  # only asked whether there is such a backend
-        self._typed[provider] = key
+        self._typed[holder] = key
         running: Any = self._backend
-        if running is not None and read_name(self._serves).provider == provider:
+        if running is not None and read_name(self._serves).keyholder == holder:
             running.keys.give(key)
 
     async def models(self, backend: str, *, seconds: float = 5.0) -> list[str]:
@@ -135,7 +135,7 @@ class Embedded:
         return f"{opened.where} has {', '.join(some[:_SHOWN]) or 'no model'}{more}"
 
     def _open(self, backend: str) -> Backend:
-        return open_backend(backend, key=self._typed.get(read_name(backend).provider))
+        return open_backend(backend, key=self._typed.get(read_name(backend).keyholder))
 
     async def _start(self, backend: str) -> None:
         opened = self._open(backend)  # one that there is not leaves the running one alone

@@ -63,6 +63,7 @@ OUTSIDE = {
 
 LATE = {
     (DOOR, "notebook"): "outside a shell the shell's part is of no use",
+    ("gateway.backends.anyllm", "any_llm"): "an extra, and slow to import",
     ("gateway.backends.keys", "keyring"): "an extra, and slow to import",
     ("markdown", "markup"): "brings the parser, which loading must not",
     ("notebook.magics", "chat"): "brings aiohttp, which loading must not",

@@ -157,13 +157,13 @@ def _key_of(magics: GPROChatMagics, backend: str) -> str:
         await embedded.shared().give_key(backend, key)
 
     engine.shared().run(given(Secret()))  # before anybody types: is there such a backend?
-    provider = read_name(backend).provider
-    key = _asked(magics, f"Key of {provider}: ")
+    holder = read_name(backend).keyholder
+    key = _asked(magics, f"Key of {holder}: ")
     if not key:
         return _NOTHING
     engine.shared().run(given(key))
     magics.models_from = ""  # what it lists may be more with a key
-    return f"The key goes to {provider} from the next prompt on, until this kernel ends."
+    return f"The key goes to {holder} from the next prompt on, until this kernel ends."
 
 
 def _asked(magics: GPROChatMagics, prompt: str) -> Secret:

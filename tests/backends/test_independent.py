@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 
 from gprochat_magic.config import Secret
-from gprochat_magic.gateway.backends import BackendError
+from gprochat_magic.errors import ConfigError
+from gprochat_magic.gateway.backends import BackendError, open_backend
+from gprochat_magic.gateway.backends.anyllm import AnyLLM
 from gprochat_magic.gateway.backends.gemini import Gemini
 from gprochat_magic.gateway.backends.openai_compatible import by_url
 from tests.backends import aimock
 from tests.backends.conftest import Slots, need, refuse
 from tests.backends.scripted import hear
+from tests.kernels import kernel
 
 pytestmark = pytest.mark.asyncio
 
@@ -200,6 +204,68 @@ async def test_googles_dialect_of_the_fake(fake: str) -> None:
     assert "slow down" in limit.words
 
 
+@pytest.fixture(params=["openai", "anthropic"])
+def other(request: pytest.FixtureRequest, fake: str) -> AnyLLM:
+    """A provider of any-llm at the fake, in the provider's own protocol."""
+    need("any_llm")
+    base_url = f"{fake}/v1" if request.param == "openai" else fake
+    return AnyLLM(request.param, key=Secret(KEY), base_url=base_url)
+
+
+KEY = "canary-of-a-key"
+
+
+async def test_another_provider_through_any_llm(other: AnyLLM) -> None:
+    """Text, tokens and refusals come as from our own backends, and a refusal is final."""
+    counted, hello = await ours(other, "counted"), await ours(other, "hello")
+    refused = await ours(other, "key")
+
+    assert ("one two three", (11, 3)) == (counted.text, counted.usage)
+    assert "Приве́т 🎈, how are you?" == hello.text
+    assert 401 == refused.status
+    assert "answered 401: Incorrect API key provided" in refused.words
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"), [("nobody", "not a supported provider"), ("openai", "OPENAI_API_KEY")]
+)
+async def test_what_any_llm_cannot_do(provider: str, words: str) -> None:
+    """A provider that it does not know, and a key that is missing, are told in its words."""
+    need("any_llm")
+
+    assert words in (await ours(AnyLLM(provider), "hello")).words
+
+
+@pytest.mark.parametrize("name", ["any-llm", "any-llm/"])
+async def test_any_llm_needs_a_provider(name: str) -> None:
+    """It is a way to them, and none itself."""
+    with pytest.raises(ConfigError, match="needs a provider"):
+        open_backend(name)
+
+
+async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says how to install it."""
+    monkeypatch.setitem(sys.modules, "any_llm", None)
+    with pytest.raises(ConfigError) as caught:
+        open_backend("any-llm/openai/m")
+
+    assert "gprochat-magic[any-llm]" in caught.value.hint
+
+
+@pytest.mark.engine
+async def test_F114_leaving_any_llm_frees_the_slot(engine: str, slots: Slots) -> None:
+    """Its library would go on reading."""
+    need("any_llm")
+    backend = AnyLLM("openai", key=Secret(KEY), base_url=f"{engine}/v1")
+    reply = backend.reply(asked("go on"), {"model": "m", "temperature": 0, "max_tokens": 16_000})
+    await anext(reply)
+    busy = await slots.busy()
+    await reply.aclose()
+
+    assert 1 == busy
+    assert await slots.all_free(within := 1), within
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize("options", [{"seed": 3, "max_tokens": 40}, {"max_tokens": 7}])
 async def test_a_reply_of_the_engine(options: dict[str, Any], engine: str) -> None:
@@ -243,3 +309,19 @@ async def test_F114_both_free_the_slot(engine: str, slots: Slots) -> None:
 
     assert 2 == both
     assert await slots.all_free(within := 1), within
+
+
+async def test_any_llm_from_a_cell(fake: str) -> None:
+    """One line chooses it; reply, tokens and a refusal arrive as from every backend."""
+    need("any_llm")
+    environment = {"ANTHROPIC_BASE_URL": fake, "ANTHROPIC_API_KEY": KEY}
+    with kernel(**environment) as k:
+        said = k.run("%gprochat backend any-llm/anthropic/m").stdout
+        ran = k.run("%gprochat counted")
+        refused = k.run("%gprochat key to nothing")
+
+    assert "any-llm/anthropic/m answers from the next prompt on.\n" == said
+    assert "one two three" == ran.shown[0]["text/plain"]
+    assert " · 3 tokens" in str(ran.shown)
+    assert "AuthError: anthropic answered 401" in refused.error["traceback"][0]
+    assert KEY not in str([*ran.messages, *refused.messages])

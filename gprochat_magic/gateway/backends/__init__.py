@@ -16,6 +16,7 @@ _HERE = "gprochat_magic.gateway.backends"
 TABLE: Mapping[str, str] = {
     "demo": f"{_HERE}.demo:Demo",
     "gemini": f"{_HERE}.gemini:by_name",
+    "any-llm": f"{_HERE}.anyllm:by_name",
     **dict.fromkeys(
         ["openai", "ollama", "lmstudio", "llamacpp", "vllm"], f"{_HERE}.openai_compatible:by_name"
     ),
@@ -86,6 +87,12 @@ class Name:
 
     provider: str
     model: str = ""
+
+    @property
+    def keyholder(self) -> str:
+        """Whose key it needs: behind any-llm each provider has its own."""
+        inner = self.model.partition("/")[0]
+        return f"{self.provider}/{inner}" if self.provider == "any-llm" else self.provider
 
     @property
     def is_address(self) -> bool:
