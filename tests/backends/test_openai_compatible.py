@@ -365,6 +365,7 @@ async def test_tls_to_a_server_without_it() -> None:
         error = await fails(by_url(f"https://127.0.0.1:{port}/v1"))
 
     assert error.message.endswith("; is it http, not https?")
+    assert error.final
 
 
 @pytest.mark.parametrize(

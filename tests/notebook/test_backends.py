@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.backends.far import Far, far
-from tests.backends.scripted import DONE, delta, event, head, whole
+from tests.backends.scripted import DONE, HOLD, delta, event, head, whole
 from tests.kernels import PATIENCE, Kernel, Ran, kernel
 
 KEY = "canary-of-a-key-0123456789abcdef"
@@ -101,12 +101,20 @@ def test_a_choice_says_whether_it_can_answer(k: Kernel) -> None:
     assert said.startswith("lmstudio/x is chosen, but does not answer now: no connection to 127.")
 
 
-def test_a_server_that_lists_nothing_is_chosen_all_the_same(k: Kernel, far_model: Far) -> None:
+@pytest.mark.parametrize(
+    ("lists", "why"),
+    [([], "hung up before it answered"), ([HOLD], "lists no models within 2 s")],
+    ids=["hangs up", "is silent"],
+)
+def test_a_server_that_lists_nothing_is_chosen_all_the_same(
+    lists: list[bytes], why: str, k: Kernel, far_model: Far
+) -> None:
     """It may answer prompts."""
-    far_model.model.lists = []
+    far_model.model.lists = lists
     said = k.run("%gprochat backend ollama/x").stdout
 
     assert "ollama/x is chosen, but does not answer now" in said
+    assert why in said
     assert k.run("%gprochat hello").shown[0]["text/plain"] == "ok"
 
 
