@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import re
 import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from IPython.core.error import StdinNotImplementedError
+from IPython.core.error import StdinNotImplementedError, UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.config import Secret
@@ -136,6 +137,11 @@ def _backend(magics: GPROChatMagics, name: str) -> str:
 
 
 def _key(magics: GPROChatMagics, backend: str) -> str:
+    if _LIKE_A_KEY.fullmatch(backend):
+        raise UsageError(
+            "a key is no argument: this cell and the history hold it now, so choose another; "
+            "%gprochat key asks for it unseen"
+        )
     if not backend and not magics.api_endpoint and magics.backend != "demo":
         backend = magics.backend
     if backend:
@@ -189,14 +195,19 @@ def _no_prompt() -> ConfigError:
     )
 
 
+_LIKE_A_KEY = re.compile(r"(?=\S*\d)[\w.-]{16,}")
+
+
 @dataclass(frozen=True)
 class _KeyShape(Shape):
     """`key`, told from a prompt like "key insights" by what follows: a backend, or nothing."""
 
     def fits(self, rest: str) -> bool:
-        """Whether what follows is a backend, a slip of one, or nothing at all."""
+        """Whether what follows is a backend, a slip of one, a key, or nothing at all."""
         if not rest or len(rest.split()) > 1:
             return not rest
+        if _LIKE_A_KEY.fullmatch(rest):
+            return True  # as a prompt it would be sent
         from gprochat_magic.gateway.backends import TABLE, read_name
 
         name = read_name(rest)

@@ -180,6 +180,18 @@ def test_F127_a_typed_key_is_used_and_never_told(
         assert KEY not in "\n".join(history.iterdump())
 
 
+def test_a_key_is_no_argument(k: Kernel, far_model: Far) -> None:
+    """As a prompt it would go to a model; it goes nowhere, and is not repeated."""
+    k.run("%gprochat backend ollama/qwen3\n%gprochat new quiet")
+    asked = len(far_model.model.asked)
+    ran = k.run("%gprochat key sk-0123456789abcdef")
+
+    assert "%gprochat key asks for it unseen" in ran.stdout
+    assert "0123456789" not in ran.stdout
+    assert len(far_model.model.asked) == asked
+    assert k.run("%gprochat key insights").shown[0]["text/plain"] == "ok"
+
+
 def test_a_key_for_nobody(k: Kernel) -> None:
     """What takes no key, and what is no backend, is said before anybody types."""
     assert "there is no backend 'olama'" in k.run("%gprochat key olama").error["evalue"]
