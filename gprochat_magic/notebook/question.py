@@ -1,7 +1,11 @@
-"""The question mark at the end of `%gprochat what is this?` belongs to the prompt."""
+"""The question mark at the end of `%gprochat what is this?` belongs to the prompt.
+
+Of `reply = %gprochat what is this?` too.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 import tokenize
 from typing import Any
@@ -19,25 +23,26 @@ class Question(TokenTransformBase):
 
     priority = 1  # before IPython's help, which has 5
 
+    def __init__(self, start: tuple[int, int], magic: tuple[int, int]) -> None:
+        super().__init__(start)  # type: ignore[no-untyped-call]
+        self._row, self._column = magic[0] - 1, magic[1]
+
     @classmethod
     def find(cls, tokens_by_line: list[list[Any]]) -> Question | None:
         """The first such line, or None."""
         for line in tokens_by_line:
-            start = next(
-                (t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)), None
-            )
-            if (
-                start is not None
-                and start.string == "%"
-                and _ASKED.match(start.line[start.start[1] :])
-            ):
-                return cls(start.start)
+            tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
+            for before, token in itertools.pairwise([None, *tokens]):
+                begins = before is None or before.string == "="
+                if begins and token.string == "%" and _ASKED.match(token.line[token.start[1] :]):
+                    # IPython's help begins where the line does, and the earliest one wins.
+                    return cls(tokens[0].start, token.start)
         return None
 
     def transform(self, lines: list[str]) -> list[str]:
         """The lines with that one replaced."""
-        line = lines[self.start_line]
-        indent, prompt = line[: self.start_col], line[self.start_col :].strip()
+        line = lines[self._row]
+        before, prompt = line[: self._column], line[self._column :].strip()
         name, _, text = prompt.removeprefix("%").partition(" ")
-        call = f"{indent}get_ipython().run_line_magic({name!r}, {text.strip()!r})\n"
-        return [*lines[: self.start_line], call, *lines[self.start_line + 1 :]]
+        call = f"{before}get_ipython().run_line_magic({name!r}, {text.strip()!r})\n"
+        return [*lines[: self._row], call, *lines[self._row + 1 :]]

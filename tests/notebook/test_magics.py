@@ -45,6 +45,15 @@ def test_a_trailing_question_mark_belongs_to_the_prompt(k: Kernel) -> None:
     assert k.value(_PROMPTS) == ["what is this?", "what's that??"]
 
 
+def test_a_question_may_be_assigned(k: Kernel) -> None:
+    """The reply is bound, also to several names or an item; a keyword argument is left alone."""
+    k.run("kept = {}\none = two = %gprochat what is this?\nkept['x'] = %gprochat what's that?")
+    k.run("dict(x=1)\ny = 5 %2")
+
+    assert k.value(_PROMPTS) == ["what is this?", "what's that?"]
+    assert k.value("(one is two, len(kept), y)") == (True, 1, 1)
+
+
 def test_help_is_still_help(k: Kernel) -> None:
     """`%gprochat?` shows the help of the magic, and a string is left alone."""
     ran = k.run("text = '''\n%gprochat what is this?\n'''\n%gprochat?")
