@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gprochat_magic.errors import StreamInterruptedError
+from gprochat_magic.tail import HEADER
 
 FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 """What aiohttp and the sockets below it raise."""
@@ -42,6 +43,11 @@ class Body:
         return "Content-Length" in self._response.headers or "chunked" in self._codings(
             "Transfer-Encoding"
         )
+
+    @property
+    def tailed(self) -> bool:
+        """Whether something may come behind the text."""
+        return HEADER in self._response.headers
 
     def _codings(self, header: str) -> set[str]:
         values = ",".join(self._response.headers.getall(header, ()))

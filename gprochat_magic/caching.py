@@ -30,6 +30,7 @@ class Kept:
     state: State = "complete"
     replaced = 0
     attempts = 0
+    tokens: tuple[int, int] | None = None
 
     def __init__(self, text: str) -> None:
         self.text = text

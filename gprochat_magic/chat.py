@@ -12,7 +12,7 @@ from typing import Any
 
 from gprochat_magic import config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.draft import Draft, unsent
+from gprochat_magic.draft import Draft, checked, unsent
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
 from gprochat_magic.messages import format_prompt, well_formed
 from gprochat_magic.provider import GPROChat
@@ -22,7 +22,6 @@ from gprochat_magic.sending import (
     Event,
     Options,
     Sent,
-    checked,
     preview,
     send,
 )
@@ -56,7 +55,7 @@ def _reply(turn: Turn, prompt: str, *, number: int, notes: tuple[str, ...] = ())
         turn=number,
         state=turn.state,
         elapsed=turn.elapsed,
-        usage=usage(prompt, turn.reply),
+        usage=usage(turn, prompt),
         notes=notes,
     )
 
@@ -127,8 +126,9 @@ class Chat:
         turn = Turn(
             prompt,
             state="failed",  # until it is on its way: a send may be stopped while it waits
-            model=_model(options, settings),
+            model=model_for(options.model, settings),
             backend=config.host_of(settings.api_endpoint) or settings.backend,
+            pictures=len(options.images),
         )
         sent = Sent(turn)
         source = functools.partial(send, self._line, sent, options, settings)
@@ -140,7 +140,7 @@ class Chat:
         Its `request` is the body of the request. Raises what is wrong with the options.
         """
         settings = config.current()
-        model = _model(options, settings)
+        model = model_for(options.model, settings)
         return preview(self.conversation, well_formed(prompt), options, settings, model=model)
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
@@ -176,14 +176,14 @@ class Chat:
                 await asyncio.sleep(0)
 
 
-def _model(options: Options, settings: config.Settings) -> str:
+def model_for(given: str | None, settings: config.Settings) -> str:
     """The model that is asked; empty where that is the server's own choice."""
     if "model" in unsent(settings):
         return ""
-    untouched = not options.model and settings.model == GPROChat.default_model
+    untouched = not given and settings.model == GPROChat.default_model
     if untouched and not settings.api_endpoint and settings.backend != "demo":
         return ""
-    return model_of(options.model or settings.model, settings)
+    return model_of(given or settings.model, settings)
 
 
 def model_of(name: str, settings: config.Settings) -> str:

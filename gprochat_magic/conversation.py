@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from gprochat_magic.album import Album
 from gprochat_magic.messages import Messages
 
 State = Literal["pending", "complete", "unverified", "interrupted", "failed"]
@@ -20,6 +21,9 @@ SENT: frozenset[State] = frozenset({"complete", "unverified", "interrupted"})
 @dataclass
 class Turn:
     """A prompt and what came of it. `replaced` counts bytes of the reply that were not text.
+
+    `sent` and `received` are the tokens that were reported for it; both 0 where none were.
+    `pictures` is how many went along with the prompt.
 
     `cell` names the notebook cell that made it, if one did; `stale` says that a turn before it was
     replaced after this one was answered. `start` counts how often the conversation had been begun
@@ -40,15 +44,27 @@ class Turn:
     cell: str = ""
     stale: bool = False
     start: int = 0
+    sent: int = 0
+    received: int = 0
+    pictures: int = 0
+
+    @property
+    def written(self) -> int:
+        """The tokens of the reply: as reported, else estimated."""
+        return self.received or estimate_tokens(self.reply)
 
 
 @dataclass(frozen=True)
 class Window:
-    """The messages that a prompt is sent with, and how many earlier turns had to stay out."""
+    """The messages that a prompt is sent with, and how many earlier turns had to stay out.
+
+    `kept` are the turns that go along, oldest first; their messages stand before the last one.
+    """
 
     messages: Messages
     turns: int
     left_out: int
+    kept: tuple[Turn, ...] = ()
 
 
 Change = list[Turn]
@@ -58,7 +74,7 @@ Change = list[Turn]
 class Conversation:
     """A tree of turns of which one line, from the root to `head`, is in view.
 
-    `id` is what a store knows it by; `name` what people call it.
+    `id` is what a store knows it by; `name` what people call it; `album` has the pictures.
     """
 
     def __init__(
@@ -67,6 +83,7 @@ class Conversation:
         self.name = name
         self.id = key
         self.head = head
+        self.album = Album()
         self._turns = {turn.id: turn for turn in turns}
         self._start = max((turn.start for turn in self._turns.values()), default=0)
 
@@ -151,7 +168,10 @@ class Conversation:
         for turn in self.line():
             parent = turns[-1].id if turns else None
             turns.append(replace(turn, id=uuid.uuid4().hex, parent=parent, cell=""))
-        return Conversation(name, turns=turns, head=turns[-1].id if turns else None)
+        copy = Conversation(name, turns=turns, head=turns[-1].id if turns else None)
+        for old, turn in zip(self.line(), turns, strict=True):
+            copy.album.keep(turn.id, self.album.of(old.id))
+        return copy
 
     def renewed(self) -> Conversation:
         """The same tree under fresh ids. Raises `ValueError` where its links are broken."""
@@ -210,7 +230,7 @@ class Conversation:
             messages.append({"role": "user", "content": turn.prompt})
             messages.append({"role": "assistant", "content": turn.reply})
         messages.append({"role": "user", "content": prompt})
-        return Window(messages, len(kept), len(earlier) - len(kept))
+        return Window(messages, len(kept), len(earlier) - len(kept), tuple(reversed(kept)))
 
     def _after(self, turn: Turn) -> list[Turn]:
         line = self.line()

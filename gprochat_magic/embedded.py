@@ -7,8 +7,15 @@ import inspect
 from typing import Any
 
 from gprochat_magic import engine, gateway
-from gprochat_magic.errors import ServerError
-from gprochat_magic.gateway.backends import Backend, BackendError, open_backend
+from gprochat_magic.config import Secret
+from gprochat_magic.errors import ConfigError, GPROChatError, ServerError
+from gprochat_magic.gateway.backends import (
+    TABLE,
+    Backend,
+    BackendError,
+    open_backend,
+    read_name,
+)
 from gprochat_magic.target import Target
 
 
@@ -19,6 +26,7 @@ class Embedded:
         self._gateway: gateway.Gateway | None = None
         self._backend: Backend | None = None
         self._serves = ""
+        self._typed: dict[str, Secret] = {}
         self._lock = asyncio.Lock()
 
     async def target(self, backend: str) -> Target:
@@ -66,27 +74,71 @@ class Embedded:
         Raises `ConfigError` for a backend that there is not, and then all stays as it was.
         """
         async with self._lock:
-            await _let_go(open_backend(backend))
+            await _let_go(self._open(backend))
             await self.aclose()
 
-    async def models(self, backend: str) -> list[str]:
+    async def give_key(self, backend: str, key: Secret) -> None:
+        """Let every backend of this one's provider use a key, from now on and in memory only.
+
+        An empty key changes nothing.
+        Raises `ConfigError` for a backend that there is not, or that takes none.
+        """
+        holder = read_name(backend).keyholder
+        opened = self._open(backend)
+        await _let_go(opened)
+        if not hasattr(opened, "keys"):
+            raise ConfigError(f"{holder} takes no key", hint="%gprochat backend names others.")
+        if not key:
+            return  # only asked whether there is such a backend
+        self._typed[holder] = key
+        running: Any = self._backend
+        if running is not None and read_name(self._serves).keyholder == holder:
+            running.keys.give(key)
+
+    async def models(self, backend: str, *, seconds: float = 5.0) -> list[str]:
         """The models that a backend knows by name; empty for one that does not tell.
 
-        Raises `ConfigError` for a backend that there is not, `ServerError` for one that fails.
+        Raises `ConfigError` for a backend that there is not, `ServerError` for one that fails or
+        takes longer than `seconds`.
         """
-        running = self._backend if self._serves == backend else None
-        asked = running or open_backend(backend)
+        asked = self._open(backend)
         try:
-            found: Any = getattr(asked, "models", list)()
-            return list(await found if inspect.isawaitable(found) else found)
+            async with asyncio.timeout(seconds):
+                found: Any = getattr(asked, "models", list)()
+                return list(await found if inspect.isawaitable(found) else found)
         except BackendError as error:
-            raise ServerError(error.message, hint="Is the backend running?") from None
+            hint = _KEY_HINT if error.status == 401 else "Is the backend running?"
+            raise ServerError(error.message, hint=hint) from None
+        except TimeoutError:
+            told = f"{getattr(asked, 'where', backend)} lists no models within {seconds:g} s"
+            raise ServerError(told, hint="Is the backend running?") from None
         finally:
-            if running is None:
-                await _let_go(asked)
+            await _let_go(asked)
+
+    async def survey(self, *, seconds: float = 1.0) -> dict[str, str]:
+        """What can be said of every backend now. Only servers on this machine are asked."""
+        told = await asyncio.gather(*(self._told(name, seconds) for name in TABLE))
+        return dict(zip(TABLE, told, strict=True))
+
+    async def _told(self, name: str, seconds: float) -> str:
+        try:
+            opened: Any = self._open(name)
+            if not hasattr(opened, "where"):
+                return "always answers; it is no model"
+            if not opened.nearby:
+                known = bool(await opened.keys.find())
+                return f"{opened.where}, {'with' if known else 'without'} a key"
+            some = await self.models(name, seconds=seconds)
+        except GPROChatError as error:
+            return error.message
+        more = ", …" if len(some) > _SHOWN else ""
+        return f"{opened.where} has {', '.join(some[:_SHOWN]) or 'no model'}{more}"
+
+    def _open(self, backend: str) -> Backend:
+        return open_backend(backend, key=self._typed.get(read_name(backend).keyholder))
 
     async def _start(self, backend: str) -> None:
-        opened = open_backend(backend)  # one that there is not leaves the running one alone
+        opened = self._open(backend)  # one that there is not leaves the running one alone
         await self.aclose()
         self._gateway = await gateway.start(backend=opened)
         self._backend, self._serves = opened, backend
@@ -98,6 +150,11 @@ class Embedded:
             return await self.restart(backend, target)
 
         return Target(target.endpoint, target.secret, target.socket, renew=renew)
+
+
+_SHOWN = 5
+"""Models of a backend that are named in a survey."""
+_KEY_HINT = "%gprochat key asks for its key, unseen."
 
 
 async def _let_go(backend: Backend) -> None:

@@ -76,10 +76,10 @@ def refused(status: int, headers: Mapping[str, str], said: str) -> GPROChatError
     """The error for a status that is not a success. `said` is the server's words."""
     if headers.get(wire.SPEAKER_HEADER) == "backend" and said:
         # The gateway passes on what a model's server said: its secret is not the one to look at.
-        told, hint = said, "That is what the backend says; %gprochat backend names another."
+        told, hint = said, _BACKENDS_WORDS
     else:
         told, hint = f"the server answered {status}" + (f": {said}" if said else ""), None
-    wait = retry_after(headers)
+    wait, final = retry_after(headers), headers.get(wire.RETRY_HEADER) == "false"
     if status < 200:
         return ProtocolError(f"the server answered {status}, which is not an answer", status=status)
     if status < 400:
@@ -91,15 +91,22 @@ def refused(status: int, headers: Mapping[str, str], said: str) -> GPROChatError
             "the proxy wants another user and password (407)", status=407, retryable=False
         )
     if status in (401, 403):
-        return AuthError(told, status=status, hint=hint)
+        return AuthError(told, status=status, hint=hint and _BACKENDS_KEY)
     if status == 409:
         return BadRequestError(told, status=status, kind="replay", retryable=True)
     if status == 429:
-        return RateLimitError(told, status=status, retry_after=wait, hint=_wait_hint(wait))
+        hint = hint if final else _wait_hint(wait)
+        return RateLimitError(told, status=status, retry_after=wait, retryable=not final, hint=hint)
     if status in _AGAIN or status >= 500:
-        again = status in _AGAIN
+        again = status in _AGAIN and not final
         return ServerError(told, status=status, retry_after=wait, retryable=again, hint=hint)
     return BadRequestError(told, status=status, hint=hint)
+
+
+_BACKENDS_WORDS = "That is what the backend says; %gprochat backend names another."
+_BACKENDS_KEY = (
+    "That is what the backend says; for the embedded gateway %gprochat key asks its key."
+)
 
 
 def _wait_hint(wait: float | None) -> str | None:

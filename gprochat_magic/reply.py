@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from gprochat_magic import markdown
-from gprochat_magic.conversation import State, estimate_tokens
+from gprochat_magic.conversation import State, Turn, estimate_tokens
 from gprochat_magic.errors import ReplyFormatError
 
 _TRIES = 1_000
@@ -25,10 +25,22 @@ class Block(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Estimated tokens (a quarter of the UTF-8 bytes) of what was sent and what came back."""
+    """Tokens of what was sent, earlier turns among it, and of what came back.
+
+    `estimated` tells a quarter of the UTF-8 bytes from what a model's server has counted.
+    """
 
     sent: int = 0
     received: int = 0
+
+    @property
+    def estimated(self) -> bool:
+        """Whether nobody counted."""
+        return not isinstance(self, Counted)
+
+
+class Counted(Usage):
+    """Tokens as the model's server counted them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +126,8 @@ class Reply:
         return {"text/html": markdown.document(self.text), "text/plain": markdown.plain(self.text)}
 
 
-def usage(sent: str, received: str) -> Usage:
-    """The estimate for a prompt and its reply."""
-    return Usage(estimate_tokens(sent), estimate_tokens(received))
+def usage(turn: Turn, prompt: str) -> Usage:
+    """What a turn cost: as reported, else the estimate for the whole prompt and the reply."""
+    if turn.sent or turn.received:
+        return Counted(turn.sent, turn.received)
+    return Usage(estimate_tokens(prompt), estimate_tokens(turn.reply))

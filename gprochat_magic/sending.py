@@ -17,10 +17,10 @@ from typing import Any
 from gprochat_magic import caching, config, conversations, embedded, engine, tally
 from gprochat_magic.conversation import Change, Conversation, Turn, Window, estimate_tokens
 from gprochat_magic.conversations import Conversations, Line
-from gprochat_magic.draft import Draft, drafted, turns_of, unsent, wire_name
-from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
+from gprochat_magic.draft import Draft, checked, drafted, turns_of, unsent
+from gprochat_magic.errors import GPROChatError, StreamInterruptedError
 from gprochat_magic.messages import ImagePart, text_of
-from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of
+from gprochat_magic.provider import clock, limits_of, proxy_of, target_of
 from gprochat_magic.retry import Waiting
 from gprochat_magic.target import Pool, Target
 from gprochat_magic.transport import Exchange
@@ -72,32 +72,6 @@ class Sent:
     window: Window | None = None
     number: int = 0
     notes: list[str] = field(default_factory=list)
-
-
-def checked(options: Options, settings: config.Settings) -> None:
-    """Find what is wrong with the options while nothing has been sent. Raises `ConfigError`."""
-    limits_of(settings, {"timeout": options.timeout})
-    if options.cache not in caching.MODES:
-        raise ConfigError(f"cache must be one of {caching.MODES}, not {options.cache!r}")
-    if wire_name(settings) == "flat" and (beyond := _beyond_flat(options)):
-        raise ConfigError(
-            f"{', '.join(beyond)} cannot go along: the flat wire carries one text",
-            hint="%config GPROChatMagics.wire = 'turns', if the endpoint understands turns.",
-        )
-    if options.proxy:
-        checked_proxy(options.proxy)
-        if not settings.api_endpoint:
-            raise ConfigError(
-                "a proxy cannot stand before the embedded gateway, which is in this process",
-                hint="Leave --proxy out, or configure an endpoint.",
-            )
-
-
-def _beyond_flat(options: Options) -> list[str]:
-    """What was given for one prompt that the flat wire has no place for, as its user knows it."""
-    model = ["a model (-m)"] if options.model else []
-    pictures = ["pictures (-i)"] if options.images else []
-    return [*model, *options.parameters, *pictures]
 
 
 def preview(
@@ -167,6 +141,7 @@ class _Place:
     def _take(self, options: Options) -> Change:
         conversation, turn = self._line.conversation, self._sent.turn
         turn.cell = options.cell
+        conversation.album.keep(turn.id, options.images)
         if options.again is not None:
             return conversation.branch(turn, options.again.parent)
         self._old = _replaced(conversation, options)
@@ -258,6 +233,8 @@ def _exchange(
     sent.window = window = draft.window
     if window.left_out and turns_of(options, settings) != 0:  # that none go along was a wish
         sent.notes.append(f"{window.left_out} earlier turns left out")
+    if draft.pictures_left_out:
+        sent.notes.append(f"{draft.pictures_left_out} earlier pictures left out")
     if ignored := unsent(settings):
         sent.notes.append(f"{', '.join(ignored)} not sent: the flat wire carries one text")
     pool = engine.shared().keep("http", Pool)
@@ -285,6 +262,7 @@ def _settle(sent: Sent, exchange: Exchange | caching.Kept, elapsed: float) -> No
     turn = sent.turn
     turn.reply, turn.state = exchange.text, exchange.state
     turn.replaced, turn.elapsed = exchange.replaced, elapsed
+    turn.sent, turn.received = exchange.tokens or (0, 0)
     _count(sent, exchange)
     if turn.state == "unverified":
         sent.notes.append("the end of this reply is not proven")
@@ -298,9 +276,11 @@ def _count(sent: Sent, exchange: Exchange | caching.Kept) -> None:
         session.add(replies=replies, cached=replies)
         return
     messages = sent.window.messages if sent.window else []
+    estimated = sum(estimate_tokens(text_of(message)) for message in messages)
     session.add(
         requests=exchange.attempts,
         replies=replies,
-        sent=sum(estimate_tokens(text_of(message)) for message in messages),
-        received=estimate_tokens(sent.turn.reply),
+        guessed=int(exchange.tokens is None),
+        sent=sent.turn.sent if exchange.tokens else estimated,
+        received=sent.turn.written,
     )

@@ -1,4 +1,4 @@
-"""What this process has asked for, from whichever surface: requests, replies, estimated tokens."""
+"""What this process has asked for, from whichever surface: requests, replies, tokens."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts. `sent` and `received` are estimated tokens, earlier turns that went along included.
+    """Counts. `sent` and `received` are tokens, earlier turns that went along included.
 
+    `guessed` counts the replies whose tokens are only estimated, because nobody counted them.
     `cached` counts the replies that came from the cache: they cost no request and no tokens.
     """
 
@@ -18,6 +19,7 @@ class Tally:
     cached: int = 0
     sent: int = 0
     received: int = 0
+    guessed: int = 0
 
 
 class Session:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from gprochat_magic.config import Secret
+from gprochat_magic.hosts import is_loopback
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,15 +62,6 @@ class Pool:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own loopback."""
-    name = host.lower().rstrip(".")
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
 
 
 def _connector(socket: str) -> aiohttp.BaseConnector:

@@ -33,6 +33,7 @@ from gprochat_magic.errors import (
 from gprochat_magic.limits import Expiry, Limits
 from gprochat_magic.messages import Message
 from gprochat_magic.retry import Policy, Waiting
+from gprochat_magic.tail import Tail
 from gprochat_magic.target import Target
 
 
@@ -72,6 +73,7 @@ class Exchange:
         )
         self._clock, self._on_wait = clock, on_wait
         self._decoder = wire.TextDecoder()
+        self._tail = Tail()
         self._deadline = 0.0
         self._framed = False
         self._ended = False
@@ -84,6 +86,11 @@ class Exchange:
     def text(self) -> str:
         """What has arrived so far."""
         return "".join(self._text)
+
+    @property
+    def tokens(self) -> tuple[int, int] | None:
+        """The tokens sent and received as the gateway tells them; None where it does not."""
+        return self._tail.tokens
 
     @property
     def replaced(self) -> int:
@@ -105,9 +112,10 @@ class Exchange:
             body = await self._open()
             size, data = 0, body.first
             while data:
-                if piece := self._kept(self._decoder.feed(data[: wire.MAX_REPLY - size])):
+                text = self._tail.cut(data)
+                if piece := self._kept(self._decoder.feed(text[: wire.MAX_REPLY - size])):
                     yield piece
-                size += len(data)
+                size += len(text)
                 if size > wire.MAX_REPLY:
                     raise ReplyTooLargeError(_TOO_LARGE)
                 data = await self._read(body)
@@ -161,6 +169,7 @@ class Exchange:
             await self._mend(error)
             raise
         self._framed = body.framed
+        self._tail = Tail(announced=body.tailed)
         return body
 
     async def _mend(self, error: ConnectError) -> None:

@@ -27,6 +27,7 @@ from gprochat_magic.messages import (
     images_of,
     text_of,
 )
+from gprochat_magic.tail import HEADER, WANTED
 from gprochat_magic.version import __version__
 
 PATH = "/api/generate"
@@ -34,6 +35,8 @@ SIGNATURE_HEADER = "x-gprochat-signature"
 REQUEST_ID_HEADER = "x-request-id"
 SPEAKER_HEADER = "x-gprochat-speaker"
 """Set to `backend` where the words of an error are those of the model's own server."""
+RETRY_HEADER = "x-should-retry"
+"""`false` where asking again cannot help; OpenAI's servers and clients know it by this name too."""
 USER_AGENT = f"gprochat-magic/{__version__}"
 MAX_BODY = 4 * 1024 * 1024
 """The largest request body, in bytes, that client and gateway accept."""
@@ -99,6 +102,7 @@ def build(
         )
     prompt = format_prompt(messages)
     signature = sign(timestamp, prompt, secret)
+    more: dict[str, str] = {}
     content: dict[str, Any] = {
         "messages": [{"role": "user", "parts": [{"text": prompt}]}],
         "time": timestamp,
@@ -114,6 +118,7 @@ def build(
             for message in messages
         ]
         content |= {"model": model, "options": dict(options or {})}
+        more = {HEADER: WANTED}
     body = _encoded(content)
     body_signature = sign_body(timestamp, body, secret, path=path)
     headers = {
@@ -124,6 +129,7 @@ def build(
         "user-agent": USER_AGENT,
         "content-type": "text/plain;charset=UTF-8",
         SIGNATURE_HEADER: body_signature,
+        **more,
     }
     if request_id:
         headers[REQUEST_ID_HEADER] = request_id

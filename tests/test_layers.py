@@ -14,9 +14,10 @@ ROOT = Path(gprochat_magic.__file__).parent
 DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
-    {"errors", "version", "terminal", "links", "masking", "describers"},
+    {"errors", "version", "terminal", "links", "masking", "describers", "hosts", "tail"},
     {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
-    {"wire", "conversation", "engine", "tally", "markup", "target", "body"},
+    {"wire", "album", "engine", "tally", "markup", "target", "body"},
+    {"conversation"},
     {"refusal"},
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript"},
@@ -62,15 +63,17 @@ OUTSIDE = {
 
 LATE = {
     (DOOR, "notebook"): "outside a shell the shell's part is of no use",
+    ("gateway.backends.anyllm", "any_llm"): "an extra, and slow to import",
     ("gateway.backends.keys", "keyring"): "an extra, and slow to import",
     ("markdown", "markup"): "brings the parser, which loading must not",
     ("notebook.magics", "chat"): "brings aiohttp, which loading must not",
     ("notebook", "conversations"): "brings SQLite, which loading must not",
     ("notebook.magics", "conversations"): "brings SQLite, which loading must not",
-    ("notebook.control", "embedded"): "brings aiohttp, which loading must not",
     ("notebook.control", "draft"): "brings aiohttp, which loading must not",
-    ("notebook.control", "gateway.backends"): "brings aiohttp, which loading must not",
-    ("notebook.control", "provider"): "brings aiohttp, which loading must not",
+    ("notebook.backends", "chat"): "brings aiohttp, which loading must not",
+    ("notebook.backends", "embedded"): "brings aiohttp, which loading must not",
+    ("notebook.backends", "gateway.backends"): "brings aiohttp, which loading must not",
+    ("notebook.backends", "provider"): "brings aiohttp, which loading must not",
     ("notebook.costs", "caching"): "brings aiohttp, which loading must not",
     ("notebook.choices", "provider"): "brings aiohttp, which loading must not",
     ("notebook.choices", "gateway.backends"): "brings aiohttp, which loading must not",

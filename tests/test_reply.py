@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gprochat_magic.conversation import Turn
 from gprochat_magic.reply import Reply, usage
 
 CODE = "Look:\n\n```python\nx = 1\n```\n\nand\n\n~~~sh\nls\n~~~\n"
@@ -93,4 +94,15 @@ def test_shown_it_is_html_and_plain_text_never_markdown() -> None:
 
 def test_usage_is_an_estimate_of_both_sides() -> None:
     """A quarter of the bytes of what was sent and what came."""
-    assert usage("abcd", "abcdefgh") == (1, 2)
+    guessed = usage(Turn("abcd", reply="abcdefgh"), "abcd")
+
+    assert guessed == (1, 2)
+    assert guessed.estimated
+
+
+def test_reported_usage_is_no_estimate() -> None:
+    """What a model's server counted wins."""
+    counted = usage(Turn("abcd", reply="abcdefgh", sent=70, received=9), "abcd")
+
+    assert counted == (70, 9)
+    assert not counted.estimated

@@ -16,9 +16,10 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from gprochat_magic import wire
-from gprochat_magic.gateway.backends import Backend, BackendError
+from gprochat_magic.gateway.backends import Backend, BackendError, Usage
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
 from gprochat_magic.messages import well_formed
+from gprochat_magic.tail import HEADER, WANTED, tail
 
 FAILURES = 100
 """How many reasons of broken replies are kept."""
@@ -94,9 +95,12 @@ class App:
     async def _answer(self, request: web.BaseRequest, admitted: Admitted) -> web.StreamResponse:
         request_id = _request_id(request.headers)
         response: web.StreamResponse | None = None
+        usage: Usage | None = None
         try:
             async with _closing(self._backend.reply(admitted.messages, admitted.options)) as pieces:
                 async for piece in pieces:
+                    if isinstance(piece, Usage):
+                        usage = piece
                     # The status waits for the first text: a backend may still say no.
                     if piece and response is None:
                         response = await _begin(request, request_id)
@@ -107,7 +111,10 @@ class App:
             if response is None:
                 return _apology(error, request_id)
             return self._break_off(request, response, error=error, request_id=request_id)
-        return await _begin(request, request_id) if response is None else response
+        response = await _begin(request, request_id) if response is None else response
+        if usage is not None and HEADER in response.headers:
+            await response.write(tail(usage.sent, usage.received))
+        return response
 
     def _break_off(
         self,
@@ -139,6 +146,8 @@ async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[st
 
 async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamResponse:
     response = web.StreamResponse(headers={**_HEADERS, wire.REQUEST_ID_HEADER: request_id})
+    if request.headers.get(HEADER) == WANTED:
+        response.headers[HEADER] = WANTED
     response.enable_chunked_encoding()
     await response.prepare(request)
     return response
@@ -158,6 +167,8 @@ def _apology(error: Exception, request_id: str) -> web.Response:
         status = error.status if 400 <= error.status <= 599 else 502
         if error.retry_after is not None:
             headers["Retry-After"] = f"{error.retry_after:g}"
+        if error.final:
+            headers[wire.RETRY_HEADER] = "false"
     return web.Response(status=status, body=_reason(error).encode(), headers=headers)
 
 

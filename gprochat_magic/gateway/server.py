@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import shutil
@@ -25,6 +24,7 @@ from gprochat_magic.errors import ConfigError
 from gprochat_magic.gateway.app import App
 from gprochat_magic.gateway.backends import Backend, open_backend
 from gprochat_magic.gateway.guard import Guard, NonceStore, check_secrets
+from gprochat_magic.hosts import is_loopback
 
 LOOPBACK = "127.0.0.1"
 
@@ -224,7 +224,7 @@ def _tcp(host: str, port: int) -> _Place:
         ) from error
     port = bound.getsockname()[1]
     shown = f"[{literal}]" if family == socket.AF_INET6 else literal
-    names = {shown, "localhost"} if _is_loopback(literal) else {shown}
+    names = {shown, "localhost"} if is_loopback(literal) else {shown}
     # Clients leave out the port that http has by default.
     suffix = "" if port == 80 else f":{port}"
     endpoint = f"http://{shown}{suffix}{wire.PATH}"
@@ -232,17 +232,10 @@ def _tcp(host: str, port: int) -> _Place:
 
 
 def _check_exposure(host: str, *, secrets: Sequence[str] | None, hosts: Sequence[str]) -> None:
-    if _is_loopback(host):
+    if is_loopback(host):
         return
     if secrets is None or not hosts:
         raise ConfigError(
             f"{host} can be reached from other machines",
             hint="Give a secret and the host names that clients use, or listen on 127.0.0.1.",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -43,7 +43,6 @@ class Asking:
         self.waiting = waiting.Waiting()
         self._magics = magics
         self._cells = identity.CellCounter()
-        self._pictures = pictures.Pictures()
 
     def called(self, line: str, cell: str | None) -> Any:
         """Do what a line, and the cell below it, say; what the magic returns."""
@@ -94,7 +93,7 @@ class Asking:
             cell=place.cell,
             rerun=place.rerun,
             again=again,
-            images=prompt.images or (self._pictures.of(again) if again else ()),
+            images=prompt.images or (pictures.again(chat.conversation, again) if again else ()),
             parameters=options.parameters,
             cache="refresh" if options.refresh else "use" if options.cache else "",
         )
@@ -118,7 +117,6 @@ class Asking:
         if how.rerun:
             self._magics.jobs.make_way(how.cell)
         run = chat.start(prompt.text, how)
-        self._pictures.keep(run.turn, how.images)
         form = form or Format()
         if options.bg:
             return self._in_background(chat, run, prompt, options, form=form, cell=how.cell)
@@ -217,7 +215,7 @@ def footer(reply: Reply, filled: Filled, remarks: Iterable[str] = ()) -> str:
     """Who answered, how long it took, what was put in, and what is not as it should be."""
     facts = [reply.model, reply.backend, f"{reply.elapsed:.1f} s"]
     if reply.text:
-        facts.append(f"~{reply.usage.received} tokens")
+        facts.append(f"{'~' * reply.usage.estimated}{reply.usage.received} tokens")
     if reply.stopped:
         facts.insert(0, "stopped" if reply.text else "no reply")
     if filled.used:

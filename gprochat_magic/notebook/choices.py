@@ -1,4 +1,4 @@
-"""What Tab offers as a value: models, aliases, settings and theirs, backends. Nothing is asked."""
+"""What Tab offers as a value: models, aliases, settings and theirs, backends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gprochat_magic import config
+from gprochat_magic.notebook import backends
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
@@ -19,8 +20,12 @@ def offered(magics: GPROChatMagics, kind: str, before: list[str]) -> list[str]:
 def _models(magics: GPROChatMagics, before: list[str]) -> list[str]:
     from gprochat_magic.provider import GPROChat  # brings aiohttp, which loading must not
 
-    # What `models` told last: asking a server takes longer than Tab may.
-    known = [*magics.aliases, *GPROChat.get_models(), *magics.models_seen, magics.model]
+    known = [
+        *magics.aliases,
+        *GPROChat.get_models(),
+        *backends.seen_models(magics),
+        magics.model,
+    ]
     return list(dict.fromkeys(known))
 
 
@@ -44,7 +49,11 @@ def _settings(magics: GPROChatMagics, before: list[str]) -> list[str]:
 def _backends(magics: GPROChatMagics, before: list[str]) -> list[str]:
     from gprochat_magic.gateway.backends import TABLE
 
-    return [] if before else list(TABLE)
+    if before:
+        return []
+    provider, slash, _ = magics.backend.partition("/")
+    own = [f"{provider}/{model}" for model in magics.models_seen] if provider in TABLE else []
+    return [*TABLE, *(own if slash else [])]
 
 
 def _parameters(magics: GPROChatMagics, before: list[str]) -> list[str]:

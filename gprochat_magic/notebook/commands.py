@@ -13,7 +13,16 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
-from gprochat_magic.notebook import control, costs, grammar, preview, repair, threads, waiting
+from gprochat_magic.notebook import (
+    backends,
+    control,
+    costs,
+    grammar,
+    preview,
+    repair,
+    threads,
+    waiting,
+)
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -36,7 +45,7 @@ def _status(magics: GPROChatMagics, argument: str) -> str:
     embedded = f"{magics.backend}, behind the embedded gateway"
     return _table(
         {
-            "model": magics.model,
+            "model": backends.model_in_force(magics) or "the backend's own",
             "backend": config.host_of(magics.api_endpoint) or embedded,
             "conversation": f"{home.name_of(home.current)}: {len(turns)} turns, ~{tokens} tokens",
             **_left_before(magics),
@@ -141,6 +150,14 @@ _OWN: tuple[grammar.Row, ...] = (
         _help,
     ),
 )
-_ALL = (*_OWN, *repair.ROWS, *threads.ROWS, *preview.ROWS, *control.ROWS, *costs.ROWS)
+_ALL = (
+    *_OWN,
+    *repair.ROWS,
+    *threads.ROWS,
+    *preview.ROWS,
+    *backends.ROWS,
+    *control.ROWS,
+    *costs.ROWS,
+)
 _ROWS = {shape.name: (shape, action) for shape, action in _ALL}
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

@@ -1,49 +1,20 @@
-"""The subcommands about what answers and how: models, aliases, settings, backend, key, stop."""
+"""The subcommands about how prompts are sent: aliases, settings, instructions, stop."""
 
 from __future__ import annotations
 
 import difflib
-import getpass
-import sys
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.error import UsageError
 from traitlets import TraitError
 
-from gprochat_magic import config, engine
-from gprochat_magic.config import Secret
-from gprochat_magic.errors import ConfigError
+from gprochat_magic import config
+from gprochat_magic.notebook import backends
 from gprochat_magic.notebook.grammar import Row, Shape
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
-
-
-def _models(magics: GPROChatMagics, argument: str) -> str:
-    known = models_of(magics)
-    magics.models_seen = known
-    in_force = magics.aliases.get(magics.model, magics.model)
-    names = known if in_force in known else [in_force, *known]
-    rows = [f"{'*' if name == in_force else ' '} {name}" for name in names]
-    where = config.host_of(magics.api_endpoint) or f"the embedded gateway, backend {magics.backend}"
-    aliases = [_aliases(magics)] if magics.aliases else []
-    return "\n".join([f"Behind {where}:", *rows, *aliases])
-
-
-def models_of(magics: GPROChatMagics) -> list[str]:
-    """The models that are known where prompts go. Asks the embedded gateway's backend."""
-    from gprochat_magic import embedded  # brings aiohttp, which loading must not
-    from gprochat_magic.provider import GPROChat
-
-    if magics.api_endpoint:
-        return GPROChat.get_models()
-
-    async def asked() -> list[str]:
-        return await embedded.shared().models(magics.backend)
-
-    return engine.shared().run(asked())
 
 
 def _alias(magics: GPROChatMagics, argument: str) -> str:
@@ -80,7 +51,7 @@ def _set(magics: GPROChatMagics, argument: str) -> str:
     if not raw:
         return f"{key}: {getattr(magics, key)!r}\n  {settings[key].help}"
     if key == "backend":
-        return _backend(magics, _unquoted(raw))
+        return backends.chosen(magics, _unquoted(raw))
     try:
         setattr(magics, key, _fitting(magics, settings[key], _unquoted(raw)))
     except TraitError as error:
@@ -134,58 +105,6 @@ def _system(magics: GPROChatMagics, text: str) -> str:
     return f"Before every prompt goes: {magics.system}"
 
 
-def _backend(magics: GPROChatMagics, name: str) -> str:
-    from gprochat_magic import embedded
-    from gprochat_magic.gateway.backends import TABLE
-
-    if not name:
-        others = ", ".join(each for each in TABLE if each != magics.backend)
-        return f"{magics.backend}, behind the embedded gateway.{others and f' Others: {others}.'}"
-
-    async def switched() -> None:
-        await embedded.shared().switch(name)
-
-    try:
-        engine.shared().run(switched())
-    except ConfigError as error:
-        near = difflib.get_close_matches(name.partition("/")[0], TABLE, 1)
-        ask = f"Did you mean {near[0]}? " if near else ""
-        raise ConfigError(error.message, hint=ask + error.hint) from None
-    magics.backend = name
-    magics.models_seen = []
-    if magics.api_endpoint:
-        where = config.host_of(magics.api_endpoint)
-        return (
-            f"{name} is the embedded gateway's backend; but prompts go to {where} (api_endpoint)."
-        )
-    return f"{name} answers from the next prompt on."
-
-
-def _key(magics: GPROChatMagics, argument: str) -> str:
-    if getattr(magics.shell, "kernel", None) is None and not sys.stdin.isatty():
-        raise _no_prompt()
-    try:
-        with warnings.catch_warnings():
-            # Where it cannot hide what is typed, it warns and shows it: rather not at all.
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            secret = Secret(getpass.getpass("Secret key: ").strip())
-    except (StdinNotImplementedError, EOFError, getpass.GetPassWarning):
-        raise _no_prompt() from None
-    if not secret:
-        return "Nothing was typed; the key stays as it was."
-    magics.secret_key = secret
-    if not magics.api_endpoint:
-        return "The key is set; it signs as soon as there is an api_endpoint."
-    return f"The key is set; it signs what goes to {config.host_of(magics.api_endpoint)}."
-
-
-def _no_prompt() -> ConfigError:
-    return ConfigError(
-        "a key cannot be asked for here: nobody can type without showing it",
-        hint="Set GPROCHAT_SECRET_KEY before the kernel starts.",
-    )
-
-
 def _stop(magics: GPROChatMagics, argument: str) -> str:
     stopped = magics.jobs.stop()
     if not stopped:
@@ -205,7 +124,6 @@ class _SetShape(Shape):
 
 
 ROWS: tuple[Row, ...] = (
-    (Shape("models", "", "", "the models that answer where prompts go"), _models),
     (
         Shape(
             "alias",
@@ -235,16 +153,5 @@ ROWS: tuple[Row, ...] = (
         ),
         _system,
     ),
-    (
-        Shape(
-            "backend",
-            "[NAME|URL]",
-            r"\S*",
-            "who answers behind the embedded gateway: a NAME, or the URL of a server",
-            completes="backend",
-        ),
-        _backend,
-    ),
-    (Shape("key", "", "", "type the secret key of your endpoint, unseen and unkept"), _key),
     (Shape("stop", "", "", "stop the replies in the background; their text is kept"), _stop),
 )

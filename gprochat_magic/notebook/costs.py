@@ -17,15 +17,17 @@ def _usage(magics: GPROChatMagics, argument: str) -> str:
     turns = home.current.conversation.turns()
     replies = sum(bool(turn.reply) for turn in turns)
     prompts = sum(estimate_tokens(turn.prompt) for turn in turns)
-    written = sum(estimate_tokens(turn.reply) for turn in turns)
+    written = sum(turn.written for turn in turns)
+    here = "~" * any(turn.reply and not turn.received for turn in turns)
     session = tally.shared().tally
+    there = "~" * bool(session.guessed)
     cached = f", {session.cached} of them from the cache" if session.cached else ""
     return (
         f"{'this conversation':<20}{replies} replies: ~{prompts:,} tokens of prompts, "
-        f"~{written:,} of replies\n"
+        f"{here}{written:,} of replies\n"
         f"{'this session':<20}{session.replies} replies{cached}, {session.requests} requests: "
-        f"~{session.sent:,} tokens sent, ~{session.received:,} received\n"
-        "Estimated, a quarter of the UTF-8 bytes. What is sent holds earlier turns too."
+        f"{there}{session.sent:,} tokens sent, {there}{session.received:,} received\n"
+        "~ is estimated, a quarter of the UTF-8 bytes. What is sent holds earlier turns too."
     )
 
 
@@ -40,7 +42,7 @@ def _cache(magics: GPROChatMagics, argument: str) -> str:
 
 
 ROWS: tuple[Row, ...] = (
-    (Shape("usage", "", "", "estimated tokens of this conversation and of this session"), _usage),
+    (Shape("usage", "", "", "tokens of this conversation and of this session"), _usage),
     (
         Shape(
             "cache",

@@ -52,6 +52,7 @@ class GPROChatMagics(Settings, Magics):
         self.notebook = identity.notebook_path(shell)
         self.typed = Typed(shell)
         self.models_seen: list[str] = []
+        self.models_from = ""
         self._asking: Asking | None = None
         with contextlib.suppress(ConfigError):  # one that does not fit is told when it is used
             _ = self.wait  # the environment's choice is taken now: `_wait_works` judges later ones

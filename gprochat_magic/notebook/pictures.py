@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +16,13 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.display import Image
 
-from gprochat_magic.conversation import Turn
+from gprochat_magic.conversation import Conversation, Turn
 from gprochat_magic.messages import ImagePart
 from gprochat_magic.notebook.prompt import Filled, resolve
 
 MOST = 2_500_000
 """Bytes that the pictures of one prompt have at most together; in base64 they are a third more, and
 the body of a request holds 4 MiB."""
-KEPT = 8
-"""Prompts whose pictures are remembered, so that they can be asked again."""
 
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
@@ -33,24 +30,14 @@ _MAGIC = (
     (re.compile(rb"GIF8[79]a"), "gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
 )
-_MARK = re.compile(r"\n\n\(Pictures: .*\)\Z")
 
 
-class Pictures(OrderedDict[str, tuple[ImagePart, ...]]):
-    """The pictures of the last prompts, by turn. A conversation keeps only that there were some."""
-
-    def keep(self, turn: Turn, images: tuple[ImagePart, ...]) -> None:
-        """Remember what went along with a turn."""
-        if images:
-            self[turn.id] = images
-        while len(self) > KEPT:
-            self.popitem(last=False)
-
-    def of(self, turn: Turn) -> tuple[ImagePart, ...]:
-        """What went along with a turn. Raises `UsageError` where that is not known any more."""
-        if turn.id not in self and _MARK.search(turn.prompt):
-            raise UsageError("the pictures of that prompt are not kept; run its cell again")
-        return self.get(turn.id, ())
+def again(conversation: Conversation, turn: Turn) -> tuple[ImagePart, ...]:
+    """What went along with a turn. Raises `UsageError` where that is not known any more."""
+    images = conversation.album.of(turn.id)
+    if len(images) < turn.pictures:
+        raise UsageError("the pictures of that prompt are not kept; run its cell again")
+    return images
 
 
 def added(filled: Filled, wanted: Iterable[str], namespace: Mapping[str, Any]) -> Filled:

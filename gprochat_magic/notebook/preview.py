@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gprochat_magic import config, markdown
+from gprochat_magic.album import size
 from gprochat_magic.conversation import Turn, estimate_tokens
 from gprochat_magic.messages import Message, images_of, text_of
 from gprochat_magic.notebook.grammar import Row, Shape, flags_of
@@ -72,9 +73,10 @@ def _context(magics: GPROChatMagics, argument: str) -> str:
     if text_of(last):
         lines.append(f"prompt with its context: {_size(text_of(last))}")
         lines += [f"  | {line}" for line in markdown.plain(text_of(last)).splitlines()]
-    pictures = sum(len(each["inline_data"]["data"]) for each in images_of(last))
-    if pictures:
-        lines.append(f"pictures: {len(images_of(last))}, {pictures:,} characters of base64")
+    images = [image for message in draft.ask.messages for image in images_of(message)]
+    out = f"; {draft.pictures_left_out} earlier left out" if draft.pictures_left_out else ""
+    if images or out:
+        lines.append(f"pictures: {len(images)}, {size(images):,} characters of base64{out}")
     tokens = sum(estimate_tokens(text_of(message)) for message in draft.ask.messages)
     return "\n".join([*lines, f"together: ~{tokens:,} tokens of {magics.token_budget:,}"])
 

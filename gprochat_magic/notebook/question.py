@@ -1,49 +1,48 @@
-"""The question mark at the end of `%gprochat what is this?` belongs to the prompt."""
+"""The question mark at the end of `%gprochat what is this?` belongs to the prompt.
+
+Of `reply = %gprochat what is this?` too.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 import tokenize
 from typing import Any
 
 from IPython.core.inputtransformer2 import TokenTransformBase
 
-_ASKED = re.compile(r"%gprochat\s+\S.*\?\s*$", re.DOTALL)
+_ASKED = re.compile(r"\s*%gprochat\s+\S.*\?\s*$", re.DOTALL)
 
 
 class Question(TokenTransformBase):
     """Makes a line magic that ends in `?` a call, before IPython makes a help request of it.
 
-    It stands alone on its line or behind an assignment's `=`. It works on tokens, as IPython's own
-    rules do, so text inside a string is never touched.
+    It works on tokens, as IPython's own rules do, so text inside a string is never touched.
     """
 
     priority = 1  # before IPython's help, which has 5
 
-    def __init__(self, start: tuple[int, int]) -> None:
-        row, self._column = start
-        # Of the rules that fit, the leftmost is applied.
-        super().__init__((row, 0))  # type: ignore[no-untyped-call]
+    def __init__(self, start: tuple[int, int], magic: tuple[int, int]) -> None:
+        super().__init__(start)  # type: ignore[no-untyped-call]
+        self._row, self._column = magic[0] - 1, magic[1]
 
     @classmethod
     def find(cls, tokens_by_line: list[list[Any]]) -> Question | None:
         """The first such line, or None."""
         for line in tokens_by_line:
-            for token in _beginnings(line):
-                if token.string == "%" and _ASKED.match(token.line[token.start[1] :]):
-                    return cls(token.start)
+            tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
+            for before, token in itertools.pairwise([None, *tokens]):
+                begins = before is None or before.string == "="
+                if begins and token.string == "%" and _ASKED.match(token.line[token.start[1] :]):
+                    # IPython's help begins where the line does, and the earliest one wins.
+                    return cls(tokens[0].start, token.start)
         return None
 
     def transform(self, lines: list[str]) -> list[str]:
         """The lines with that one replaced."""
-        line = lines[self.start_line]
-        prompt = line[self._column :].strip().removeprefix("%gprochat").strip()
-        call = f"{line[: self._column]}get_ipython().run_line_magic('gprochat', {prompt!r})\n"
-        return [*lines[: self.start_line], call, *lines[self.start_line + 1 :]]
-
-
-def _beginnings(line: list[Any]) -> list[Any]:
-    """Where a magic may begin in a line: its first token, and the one after its first `=`."""
-    tokens = [t for t in line if t.type not in (tokenize.INDENT, tokenize.DEDENT)]
-    after = next((n for n, t in enumerate(tokens, 1) if t.string == "="), len(tokens))
-    return [*tokens[:1], *tokens[after : after + 1]]
+        line = lines[self._row]
+        before, prompt = line[: self._column], line[self._column :].strip()
+        text = prompt.removeprefix("%gprochat").strip()
+        call = f"{before}get_ipython().run_line_magic('gprochat', {text!r})\n"
+        return [*lines[: self._row], call, *lines[self._row + 1 :]]

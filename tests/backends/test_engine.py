@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
 from gprochat_magic import gateway
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.gateway.backends.openai_compatible import OpenAICompatible, by_url
 from gprochat_magic.provider import GPROChat
+from tests.backends.conftest import Slots
 from tests.backends.scripted import hear
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio]
@@ -27,70 +20,10 @@ ENDLESS = {"temperature": 0, "max_tokens": 16_000}
 """Without chance the model goes on for ever; this many tokens take it seconds."""
 
 
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running engine, with one thread and four slots."""
-    missing = [name for name in ("xllamacpp", "gguf") if not importlib.util.find_spec(name)]
-    if missing:
-        reason = f"the engine needs {' and '.join(missing)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from tests.backends import model
-
-    folder = tmp_path_factory.mktemp("engine")
-    model.write(folder / "words.gguf")
-    script = Path(__file__).with_name("engine_process.py")
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, script, folder / "words.gguf"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://127.0.0.1:"), (folder / "log").read_text()
-        yield address
-        process.communicate()
-
-
 @pytest.fixture
 def backend(engine: str) -> OpenAICompatible:
     """The backend in front of the engine, which has one model only."""
     return by_url(f"{engine}/v1")
-
-
-@pytest_asyncio.fixture
-async def slots(engine: str) -> AsyncIterator[Slots]:
-    """The engine's own view of its work."""
-    async with aiohttp.ClientSession() as session:
-        yield Slots(session, f"{engine}/slots")
-
-
-class Slots:
-    """How many of the engine's slots are at work."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session, self._url = session, url
-
-    async def busy(self) -> int:
-        """How many are at work now."""
-        async with self._session.get(self._url) as response:
-            return sum(slot["is_processing"] for slot in await response.json())
-
-    async def all_free(self, seconds: float) -> bool:
-        """Whether none is at work within so many seconds."""
-        try:
-            async with asyncio.timeout(seconds):
-                while await self.busy():  # noqa: ASYNC110  # another process tells no events
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            return False
-        return True
 
 
 async def test_a_reply_is_made_of_words_of_the_model(backend: OpenAICompatible) -> None:

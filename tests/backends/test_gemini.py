@@ -184,7 +184,7 @@ async def test_a_missing_key_is_said_before_anything_is_sent(server: Scripted) -
     caught = await fails(Gemini(base_url=server.url))
 
     assert 401 == caught.status
-    assert "set GEMINI_API_KEY" in caught.message
+    assert "wants a key; none is in GEMINI_API_KEY" in caught.message
     assert [] == server.asked
 
 

@@ -64,4 +64,4 @@ def test_a_key_that_was_typed_is_taken() -> None:
 
 def test_every_provider_has_a_row() -> None:
     """The table and the providers name the same."""
-    assert TABLE.keys() - {"demo", "gemini"} == PROVIDERS.keys()
+    assert TABLE.keys() - {"demo", "gemini", "any-llm"} == PROVIDERS.keys()

@@ -263,6 +263,34 @@ async def test_a_status_is_told_with_the_servers_words(
     assert f"answered {given[:3]}: because of the weather" in error.message
 
 
+FINAL = {
+    "a key": whole("401 No", b""),
+    "a model": whole("404 None", b""),
+    "a conflict": whole("409 Conflict", b""),
+    "elsewhere": head("302 Found", Location="http://x.invalid/"),
+    "no credit": whole("429 Slow", b'{"error": {"code": "insufficient_quota"}}'),
+    "as it says": whole("503 Busy", b"", x_should_retry="false"),
+    "a page": whole("200 OK", b"<title>x</title>", "text/html"),
+    "an error": whole("200 OK", b'{"error": {"type": "invalid_request_error"}}'),
+}
+PASSING = {
+    "a limit": whole("429 Slow", b'{"error": {"code": "rate_limit_exceeded"}}'),
+    "busy": whole("503 Busy", b""),
+    "nothing": b"",
+    "an error": whole("200 OK", b'{"error": {"message": "overloaded"}}'),
+}
+
+
+@pytest.mark.parametrize("way", [*FINAL.values(), *PASSING.values()], ids=[*FINAL, *PASSING])
+async def test_what_asking_again_cannot_mend_is_final(
+    way: bytes, server: Scripted, backend: OpenAICompatible
+) -> None:
+    """By status, by the server's own header, and by what it calls the error."""
+    server.script = [way]
+
+    assert (way in FINAL.values()) == (await fails(backend)).final
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -305,7 +333,7 @@ async def test_a_missing_key_is_said_before_anything_is_sent(server: Scripted) -
     error = await fails(OpenAICompatible(provider))
 
     assert 401 == error.status
-    assert "set OPENAI_API_KEY" in error.message
+    assert "wants a key; none is in OPENAI_API_KEY" in error.message
     assert [] == server.asked
 
 
@@ -337,6 +365,7 @@ async def test_tls_to_a_server_without_it() -> None:
         error = await fails(by_url(f"https://127.0.0.1:{port}/v1"))
 
     assert error.message.endswith("; is it http, not https?")
+    assert error.final
 
 
 @pytest.mark.parametrize(
@@ -457,10 +486,25 @@ async def test_the_model_in_the_name_answers_unless_another_is_asked_for(
     assert ["mine", "yours"] == [asked.body["model"] for asked in server.asked]
 
 
+async def test_options_of_its_own_reach_a_server(
+    server: Scripted, backend: OpenAICompatible
+) -> None:
+    """What not every backend knows is sent as it was given."""
+    server.script = [head(), delta("ok"), DONE]
+    await hear(backend, top_k=3, response_format={"type": "json_object"}, max_tokens=9)
+
+    body = server.asked[0].body
+    assert (3, {"type": "json_object"}, 9) == tuple(
+        body[name] for name in ("top_k", "response_format", "max_tokens")
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"temprature": 1}, "no option 'temprature'"),
+        ({"temprature": 1}, "no option 'temprature'; did you mean temperature?"),
+        ({"stream": False}, "'stream' is not for a prompt to choose"),
+        ({"n": 5}, "'n' is not for a prompt to choose"),
         ({"temperature": "hot"}, "'temperature' cannot be 'hot'"),
         ({"seed": True}, "'seed' cannot be True"),
         ({"max_tokens": 1.5}, "'max_tokens' cannot be 1.5"),

@@ -405,6 +405,15 @@ async def test_F28_server_errors_that_stay(mocked: Mocked, status: int) -> None:
     assert (errors.ServerError, 1) == (outcome.kind, outcome.attempts)
 
 
+@pytest.mark.parametrize("status", [429, 502, 503])
+async def test_F28_server_that_says_that_it_is_no_use(mocked: Mocked, status: int) -> None:
+    """A server that asks not to be asked again is asked once."""
+    answer(mocked, status, "no", X_Should_Retry="false", Retry_After="1")
+    outcome = await send(URL)
+
+    assert ("failed", 1) == (outcome.state, outcome.attempts)
+
+
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 async def test_F29_redirect(status: int) -> None:
     """A redirect is refused: the other host gets no connection."""

@@ -399,6 +399,7 @@ class TestFailure:
             (BackendError(429, "slow down", 1.5), 429, "slow down", "1.5"),
             (BackendError(503, "no model"), 503, "no model", None),
             (BackendError(200, "odd"), 502, "odd", None),
+            (BackendError(502, "for good", final=True), 502, "for good", None),
             (ValueError("key=sk-123"), 500, "the backend failed with ValueError", None),
         ],
     )
@@ -418,6 +419,8 @@ class TestFailure:
 
         assert (status, text.encode()) == (answer.status, answer.body)
         assert retry_after == answer.headers.get("retry-after")
+        final = isinstance(error, BackendError) and error.final
+        assert ("false" if final else None) == answer.headers.get("x-should-retry")
         assert {} == client.served.failures
 
     @asynchronous

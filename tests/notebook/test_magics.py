@@ -40,17 +40,18 @@ def test_output_variable(k: Kernel) -> None:
 
 def test_a_trailing_question_mark_belongs_to_the_prompt(k: Kernel) -> None:
     """`%gprochat what is this?` asks, also with an apostrophe, twice in a cell, and indented."""
-    k.run("%gprochat what is this?\nif True:\n    %gprochat what's that??")
+    k.run("%gprochat\twhat is this?\nif True:\n    %gprochat what's that??")
 
     assert k.value(_PROMPTS) == ["what is this?", "what's that??"]
 
 
-def test_a_question_that_is_assigned(k: Kernel) -> None:
-    """Its question mark is the prompt's as well, and the name gets the reply."""
-    k.run("x = %gprochat -q what's this?\nif x:\n    y = %gprochat -q why (a?")
+def test_a_question_may_be_assigned(k: Kernel) -> None:
+    """The reply is bound, also to several names or an item; a keyword argument is left alone."""
+    k.run("kept = {}\none = two = %gprochat what is this?\nkept['x'] = %gprochat what's that?")
+    k.run("dict(x=1)\ny = 5 %2")
 
-    assert k.value(_PROMPTS) == ["what's this?", "why (a?"]
-    assert k.value("len(x) > 0, len(y) > 0") == (True, True)
+    assert k.value(_PROMPTS) == ["what is this?", "what's that?"]
+    assert k.value("(one is two, len(kept), y)") == (True, 1, 1)
 
 
 def test_help_is_still_help(k: Kernel) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from gprochat_magic.messages import images_of
 from tests.gateways import Served, served
 from tests.kernels import Kernel, kernel
 
@@ -88,7 +89,7 @@ def test_a_variable_goes_along(k: Kernel, far: Served, code: str) -> None:
 
 
 def test_several_and_a_name_with_spaces(k: Kernel, far: Served) -> None:
-    """-i may be given again; the prompt says below what went along, and later turns still do."""
+    """-i may be given again; the prompt says below what went along."""
     k.run("%gprochat -q -i red.png -i 'a red one.png' -i red.webp compare")
     prompt: Any = far.backend.asked[-1][0][-1]["content"]
     assert [kind for kind, _ in pictures(far)] == ["image/png", "image/png", "image/webp"]
@@ -97,9 +98,39 @@ def test_several_and_a_name_with_spaces(k: Kernel, far: Served) -> None:
     )
     assert prompt[0]["text"] == said
 
-    k.run("%gprochat -q and now?")
-    messages = far.backend.asked[-1][0]
-    assert [message["content"] for message in messages] == [said, "ok", "and now?"]
+
+def sent(far: Served) -> list[int]:
+    """How many pictures each message had that reached the model last."""
+    return [len(images_of(message)) for message in far.backend.asked[-1][0]]
+
+
+def test_a_picture_can_be_asked_about_again(k: Kernel, far: Served) -> None:
+    """It goes along again with its turn, also in a copy of the conversation."""
+    k.run("%gprochat -q -i red.png what is it?")
+    k.run("%gprochat -q and which colour?")
+    assert sent(far) == [1, 0, 0]
+    assert far.backend.asked[-1][0][0] == far.backend.asked[-2][0][-1]
+
+    k.run("%gprochat fork")
+    k.run("%gprochat -q -i red.gif and this?")
+    assert sent(far) == [1, 0, 0, 0, 1]
+    assert "pictures: 2, " in k.run("%gprochat context").stdout
+
+
+def test_pictures_that_do_not_go_along_again_are_told(k: Kernel, far: Served) -> None:
+    """The newest have the first claim on the room; what is not known any more is as if too big."""
+    k.run("big = b'\\x89PNG\\r\\n\\x1a\\n' + bytes(1_500_000)")
+    k.run("%gprochat -q -i big first")
+    k.run("%gprochat -q -i big second")
+    ran = k.run("%gprochat third")
+    assert sent(far) == [0, 0, 1, 0, 0]
+    assert "1 earlier pictures left out" in str(ran.shown)
+
+    k.run("%config GPROChatMagics.wire = 'flat'")
+    assert "2 earlier pictures left out" in str(k.run("%gprochat fourth").shown)
+    k.run("%config GPROChatMagics.wire = 'turns'")
+    k.run("import gprochat_magic; gprochat_magic.Chat().conversation.album.clear()")
+    assert "2 earlier pictures left out" in str(k.run("%gprochat fifth").shown)
 
 
 def test_retry_sends_the_pictures_again(k: Kernel, far: Served) -> None:
@@ -110,7 +141,7 @@ def test_retry_sends_the_pictures_again(k: Kernel, far: Served) -> None:
     assert pictures(far) == first
     assert len(far.backend.asked) == 2
 
-    k.run("get_ipython().magics_manager.registry['GPROChatMagics']._pictures.clear()")
+    k.run("import gprochat_magic; gprochat_magic.Chat().conversation.album.clear()")
     ran = k.run("%gprochat retry")
     assert "the pictures of that prompt are not kept" in ran.stdout
     assert len(far.backend.asked) == 2

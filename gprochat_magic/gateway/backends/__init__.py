@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from gprochat_magic.config import Secret
@@ -15,6 +16,7 @@ _HERE = "gprochat_magic.gateway.backends"
 TABLE: Mapping[str, str] = {
     "demo": f"{_HERE}.demo:Demo",
     "gemini": f"{_HERE}.gemini:by_name",
+    "any-llm": f"{_HERE}.anyllm:by_name",
     **dict.fromkeys(
         ["openai", "ollama", "lmstudio", "llamacpp", "vllm"], f"{_HERE}.openai_compatible:by_name"
     ),
@@ -59,13 +61,50 @@ class Usage(str):
 
 
 class BackendError(Exception):
-    """A backend cannot answer: a status, words for the reader, and seconds to wait, if known."""
+    """A backend cannot answer: a status, words for the reader, and seconds to wait, if known.
 
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+    `final` says that asking again cannot help, whatever the status.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        final: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.retry_after = retry_after
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Name:
+    """A backend's name: who provides it (a URL stays whole), and the model behind it, if any."""
+
+    provider: str
+    model: str = ""
+
+    @property
+    def keyholder(self) -> str:
+        """Whose key it needs: behind any-llm each provider has its own."""
+        inner = self.model.partition("/")[0]
+        return f"{self.provider}/{inner}" if self.provider == "any-llm" else self.provider
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is the address of a server."""
+        return self.provider.startswith(("http://", "https://"))
+
+
+def read_name(name: str) -> Name:
+    """The parts of `demo`, `PROVIDER/MODEL`, or `URL#MODEL`; whether there is one is not asked."""
+    mark = "#" if Name(name).is_address else "/"
+    provider, _, model = name.partition(mark)
+    return Name(provider, model)
 
 
 def open_backend(name: str, *, key: Secret | None = None) -> Backend:
@@ -75,11 +114,12 @@ def open_backend(name: str, *, key: Secret | None = None) -> Backend:
     to. Raises `ConfigError` for a name that is none of these.
     """
     backend: Backend
-    if name.startswith(("http://", "https://")):
+    parts = read_name(name)
+    provider, model = parts.provider, parts.model
+    if parts.is_address:
         backend = pkgutil.resolve_name(f"{_HERE}.openai_compatible:by_url")(name, key=key)
         return backend
-    provider, slash, model = name.partition("/")
-    if provider not in TABLE or (provider == "demo" and slash):
+    if provider not in TABLE or (provider == "demo" and "/" in name):
         raise ConfigError(
             f"there is no backend {name!r}",
             hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's URL.",

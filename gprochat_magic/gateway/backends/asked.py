@@ -5,6 +5,7 @@ A sender signs options and messages, but nobody says that they make sense.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,26 +71,36 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "seed": (int,),
     "stop": (str, list),
 }
-"""The options that a backend takes, beside `model`, and the types of their values."""
+"""The options that every backend knows, beside `model`, and the types of their values."""
+_OURS = frozenset({"messages", "stream", "stream_options", "n", "candidateCount"})
+"""What decides how a reply comes: one that came otherwise could not be read."""
 
 
 def options_for(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """The options that are set, under the names that a provider gives them.
 
-    Raises `BackendError` for an option that nobody knows or a value of the wrong type: one that
-    is left out without a word would be looked for in the reply.
+    One that not every backend knows goes to the provider as it is. Raises `BackendError` for what
+    looks like a slip, and for a value of the wrong type: what is left out without a word would be
+    looked for in the reply.
     """
     chosen = {}
     for name, value in options.items():
         if name == "model" or value is None:
             continue
-        if name not in OPTIONS:
-            known = ", ".join(OPTIONS)
-            raise BackendError(400, f"there is no option {name!r}; there are {known}")
-        if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):
-            raise BackendError(400, f"the option {name!r} cannot be {value!r}")
-        chosen[names.get(name, name)] = _list_of_texts(value) if name == "stop" else value
+        if name in OPTIONS:
+            value = _fitting(name, value)
+        elif name in _OURS:
+            raise BackendError(400, f"the option {name!r} is not for a prompt to choose")
+        elif near := difflib.get_close_matches(name, OPTIONS, 1, cutoff=0.85):
+            raise BackendError(400, f"there is no option {name!r}; did you mean {near[0]}?")
+        chosen[names.get(name, name)] = value
     return chosen
+
+
+def _fitting(name: str, value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, OPTIONS[name]):
+        raise BackendError(400, f"the option {name!r} cannot be {value!r}")
+    return _list_of_texts(value) if name == "stop" else value
 
 
 def _list_of_texts(value: object) -> list[str]:

@@ -12,13 +12,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gprochat_magic import refusal
+from gprochat_magic import refusal, wire
 from gprochat_magic.config import Secret
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.retry import retry_after
 
 _GATEWAYS_OWN = frozenset({407, 409})
 """Between a client and its gateway these mean a proxy's password and a repeated request."""
+_PASSES = frozenset({408, 425, 429})
+"""Refusals that may be over in a moment; those of 500 and above are not a refusal at all."""
+_LASTING = frozenset(
+    {
+        *("insufficient_quota", "billing_error", "authentication_error", "permission_error"),
+        *("invalid_request_error", "not_found_error", "model_not_found", "invalid_api_key"),
+    }
+)
+"""What servers call errors that asking again does not mend, as the `type` or `code` of an error."""
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
@@ -33,12 +42,16 @@ def refused(
 ) -> BackendError:
     """The error for an answer that is no success; `advice` follows the server's words."""
     if 300 <= status < 400:
-        return BackendError(502, f"{where} answered {status} and points elsewhere; {_ADDRESS}")
+        told = f"{where} answered {status} and points elsewhere; {_ADDRESS}"
+        return BackendError(502, told, final=True)
     value = _object(body)
     said = refusal.words(body if value is None else _plain(value), [key.reveal()])
     told = f"{where} answered {status}" + (f": {said}" if said else "")
     wait = _finite(retry_after(headers)) or _delay_in(value)
-    return BackendError(told_status(status), f"{told}; {advice}" if advice else told, wait)
+    told = f"{told}; {advice}" if advice else told
+    passes = status in _PASSES or 500 <= status <= 599
+    final = not passes or headers.get(wire.RETRY_HEADER) == "false" or _lasts(value)
+    return BackendError(told_status(status), told, wait, final=final)
 
 
 def error_in(value: Mapping[str, Any], *, where: str, key: Secret) -> BackendError | None:
@@ -48,7 +61,8 @@ def error_in(value: Mapping[str, Any], *, where: str, key: Secret) -> BackendErr
         return None
     said = refusal.words(_plain(value), [key.reveal()])
     status = told_status(error.get("code") if isinstance(error, dict) else None)
-    return BackendError(status, f"{where} failed: {said}", _delay_in(value))
+    told = f"{where} failed: {said}"
+    return BackendError(status, told, _delay_in(value), final=_lasts(value))
 
 
 def told_status(given: object) -> int:
@@ -74,6 +88,12 @@ def _plain(value: Mapping[str, Any]) -> bytes:
     if "error" not in value and isinstance(value.get("message"), str):
         value = {"error": value["message"]}
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _lasts(value: Mapping[str, Any] | None) -> bool:
+    error = value.get("error") if value else None
+    kinds = (error.get("type"), error.get("code")) if isinstance(error, dict) else ()
+    return any(isinstance(kind, str) and kind in _LASTING for kind in kinds)
 
 
 def _delay_in(value: Mapping[str, Any] | None) -> float | None:

@@ -10,15 +10,21 @@ from typing import Any
 from gprochat_magic.config import Secret
 from gprochat_magic.gateway.backends import BackendError, Usage
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
-from gprochat_magic.gateway.backends.events import Halves
 from gprochat_magic.gateway.backends.keys import Keys
-from gprochat_magic.gateway.backends.upstream import Answer, Patience, Question, Upstream
+from gprochat_magic.gateway.backends.served import Served
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
-_NAMES = {"max_tokens": "maxOutputTokens", "top_p": "topP", "stop": "stopSequences"}
+_NAMES = {
+    "max_tokens": "maxOutputTokens",
+    "top_p": "topP",
+    "top_k": "topK",
+    "stop": "stopSequences",
+}
 _MODEL = re.compile(r"(?:models/|tunedModels/)?[a-z0-9][a-z0-9._-]*", re.ASCII | re.IGNORECASE)
 _WHOLE = frozenset({"STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED"})
 """Reasons to finish that leave a reply as it should be."""
@@ -35,7 +41,7 @@ def by_name(name: str, model: str, *, key: Secret | None = None) -> Gemini:
     return Gemini(model, key=key, name=f"{name}/{model}".rstrip("/"))
 
 
-class Gemini:
+class Gemini(Served):
     """Google's models. `model` answers where a request names none."""
 
     def __init__(
@@ -47,17 +53,15 @@ class Gemini:
         base_url: str = BASE_URL,
         patience: Patience = Patience(),  # noqa: B008  # frozen, so sharing it is safe
     ) -> None:
-        self.name = name
-        self._model = model
-        self._keys = Keys(VARIABLES, given=key, keyring=True)
-        self._upstream = Upstream(base_url, patience=patience)
+        keys = Keys(VARIABLES, given=key, keyring=True)
+        super().__init__(name, Upstream(base_url, patience=patience), keys=keys, model=model)
 
     async def models(self) -> list[str]:
         """The models that answer prompts. Raises `BackendError`."""
         async with self._upstream.ask(await self._question("/models?pageSize=1000")) as answer:
             listed = (await answer.whole()).get("models")
         if not isinstance(listed, list):
-            raise BackendError(502, f"{self._upstream.where} lists no models")
+            raise BackendError(502, f"{self.where} lists no models", final=True)
         return [
             str(model.get("name", "")).removeprefix("models/")
             for model in listed
@@ -69,52 +73,27 @@ class Gemini:
         """The reply, piece by piece, and its `Usage`; see `Backend.reply`."""
         path = f"/{_path_of(model_of(options, self._model))}:streamGenerateContent?alt=sse"
         question = await self._question(path, _body(turns_of(messages), options))
-        async with (
-            self._upstream.ask(question) as answer,
-            aclosing(self._pieces(answer)) as pieces,
-        ):
+        async with aclosing(spoken(self._upstream, question, self._said)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _pieces(self, answer: Answer) -> AsyncGenerator[str]:
-        halves, reason, any_text = Halves(), "", False
-        usage: Usage | None = None
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                self._check_prompt(event)
-                candidate = _candidate(event)
-                if piece := halves.join(_text(candidate)):
-                    any_text = True
-                    yield piece
-                usage = _usage(event, usage)
-                reason = candidate.get("finishReason") or reason
-                self._check_reason(reason, candidate)
-        if rest := halves.end():
-            yield rest
-        if usage is not None:
-            # Every event counts what there was up to it; only the last one is whole.
-            yield usage
-        answer.check_end(finished=bool(reason), used_up=reason == "MAX_TOKENS" and not any_text)
-
-    def _check_prompt(self, event: Mapping[str, Any]) -> None:
+    def _said(self, event: Event) -> Said:
         match event.get("promptFeedback"):
-            case {"blockReason": reason, **more}:
-                told = f"{self._upstream.where} refused the prompt: {reason}{_blocked_by(more)}"
+            case {"blockReason": why, **more}:
+                told = f"{self.where} refused the prompt: {why}{_blocked_by(more)}"
                 raise BackendError(422, told)
-
-    def _check_reason(self, reason: str, candidate: Mapping[str, Any]) -> None:
-        if reason and reason not in _WHOLE:
-            why = candidate.get("finishMessage")
-            why = f" ({why})" if why else _blocked_by(candidate)
-            raise BackendError(422, f"{self._upstream.where} stopped the reply: {reason}{why}")
+        candidate = _candidate(event)
+        reason = candidate.get("finishReason")
+        return Said(
+            _text(candidate),
+            ends=bool(reason),
+            used_up=reason == "MAX_TOKENS",
+            objection=_objection(candidate) if reason and reason not in _WHOLE else "",
+            usage=_usage(event),
+        )
 
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:
-        key = await self._keys.find()
-        if not key:
-            raise BackendError(
-                401,
-                f"{self._upstream.where} wants a key; set {VARIABLES[0]} before the kernel starts",
-            )
+        key = await self._needed_key()
         headers = {"x-goog-api-key": key.reveal()}
         return Question(path, body, headers=headers, key=key, advice=_ADVICE)
 
@@ -169,6 +148,11 @@ def _text(candidate: Mapping[str, Any]) -> str:
     )
 
 
+def _objection(candidate: Mapping[str, Any]) -> str:
+    why = candidate.get("finishMessage")
+    return f"{candidate['finishReason']}" + (f" ({why})" if why else _blocked_by(candidate))
+
+
 def _blocked_by(holder: Mapping[Any, Any]) -> str:
     ratings = holder.get("safetyRatings")
     blocked = [
@@ -179,9 +163,9 @@ def _blocked_by(holder: Mapping[Any, Any]) -> str:
     return f" ({', '.join(blocked)})" if blocked else ""
 
 
-def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _usage(event: Event) -> Usage | None:
     match event.get("usageMetadata"):
         case {"promptTokenCount": int(sent), "candidatesTokenCount": int(received), **more}:
             thoughts = more.get("thoughtsTokenCount")
             return Usage(sent, received + (thoughts if isinstance(thoughts, int) else 0))
-    return before
+    return None

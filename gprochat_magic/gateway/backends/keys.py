@@ -29,19 +29,23 @@ class Keys:
     def __init__(
         self, variables: Sequence[str], *, given: Secret | None = None, keyring: bool = False
     ) -> None:
-        self._variables = variables
+        self.variables = variables
         self._given = given
         self._keyring = keyring
+
+    def give(self, key: Secret) -> None:
+        """Take one that was typed in."""
+        self._given = key
 
     async def find(self, seconds: float = KEYRING_SECONDS) -> Secret:
         """The key; an empty one where there is none."""
         if self._given:
             return self._given
-        for variable in self._variables:
+        for variable in self.variables:
             if value := os.environ.get(variable, "").strip():
                 return Secret(value)
         if self._keyring:
-            self._given, self._keyring = await _from_keyring(self._variables, seconds), False
+            self._given, self._keyring = await _from_keyring(self.variables, seconds), False
         return self._given or Secret()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
@@ -12,9 +13,10 @@ from gprochat_magic.config import Secret, host_of, is_address
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.gateway.backends import BackendError, Usage
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
-from gprochat_magic.gateway.backends.events import Halves
 from gprochat_magic.gateway.backends.keys import Keys
-from gprochat_magic.gateway.backends.upstream import Answer, Patience, Question, Upstream
+from gprochat_magic.gateway.backends.served import Served
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
 
@@ -51,8 +53,25 @@ KEY_FOR_URLS = "GPROCHAT_BACKEND_KEY"
 def by_name(name: str, model: str, *, key: Secret | None = None) -> OpenAICompatible:
     """The backend for a provider's name and a model of it, which may be empty."""
     return OpenAICompatible(
-        PROVIDERS[name], model=model, key=key, name=f"{name}/{model}".rstrip("/")
+        _moved(PROVIDERS[name]), model=model, key=key, name=f"{name}/{model}".rstrip("/")
     )
+
+
+def _moved(provider: Provider) -> Provider:
+    """The provider where the environment says that it is; its other clients look there too."""
+    variable = provider.variable.replace("_API_KEY", "_BASE_URL")
+    base_url = os.environ.get(variable, "").strip()
+    if not base_url:
+        return provider
+    if not _is_plain(base_url):
+        raise ConfigError(f"{variable} is not a plain URL", hint="It looks like http://host/v1.")
+    return replace(provider, base_url=base_url)
+
+
+def _is_plain(url: str) -> bool:
+    """Whether it is an address with nothing in it that must not be shown or kept."""
+    parts = urlsplit(url) if is_address(url) else None
+    return parts is not None and not parts.query and "@" not in parts.netloc
 
 
 def by_url(url: str, *, key: Secret | None = None) -> OpenAICompatible:
@@ -62,8 +81,7 @@ def by_url(url: str, *, key: Secret | None = None) -> OpenAICompatible:
     those would be shown and kept.
     """
     base_url, model = urldefrag(url)
-    parts = urlsplit(base_url) if is_address(base_url) else None
-    if parts is None or parts.query or "@" in parts.netloc:
+    if not _is_plain(base_url):
         raise ConfigError(
             "the backend's address is not a plain URL",
             hint=f"Give one like http://localhost:8080/v1#MODEL; a key goes into {KEY_FOR_URLS}.",
@@ -72,7 +90,7 @@ def by_url(url: str, *, key: Secret | None = None) -> OpenAICompatible:
     return OpenAICompatible(provider, model=model, key=key, name=host_of(base_url))
 
 
-class OpenAICompatible:
+class OpenAICompatible(Served):
     """A server that speaks chat completions. `model` answers where a request names none."""
 
     def __init__(
@@ -84,18 +102,20 @@ class OpenAICompatible:
         name: str = "",
         patience: Patience = Patience(),  # noqa: B008  # frozen, so sharing it is safe
     ) -> None:
-        self.name = name or provider.base_url
+        super().__init__(
+            name or provider.base_url,
+            Upstream(provider.base_url, patience=patience),
+            keys=Keys([provider.variable], given=key, keyring=provider.needs_key),
+            model=model,
+        )
         self._provider = provider
-        self._model = model
-        self._keys = Keys([provider.variable], given=key, keyring=provider.needs_key)
-        self._upstream = Upstream(provider.base_url, patience=patience)
 
     async def models(self) -> list[str]:
         """The models that the server says it has. Raises `BackendError`."""
         async with self._upstream.ask(await self._question("/models")) as answer:
             listed = (await answer.whole()).get("data")
         if not isinstance(listed, list):
-            raise BackendError(502, f"{self._upstream.where} lists no models")
+            raise BackendError(502, f"{self.where} lists no models", final=True)
         return [
             model["id"]
             for model in listed
@@ -112,40 +132,13 @@ class OpenAICompatible:
             "stream_options": {"include_usage": True},
         }
         question = await self._question("/chat/completions", body)
-        async with (
-            self._upstream.ask(question) as answer,
-            aclosing(self._pieces(answer)) as pieces,
-        ):
+        async with aclosing(spoken(self._upstream, question, _said)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _pieces(self, answer: Answer) -> AsyncGenerator[str]:
-        halves, reason, any_text = Halves(), "", False
-        usage: Usage | None = None
-        async with aclosing(answer.events()) as events:
-            async for event in events:
-                for choice in _choices(event):
-                    if piece := halves.join(_text(choice)):
-                        any_text = True
-                        yield piece
-                    reason = choice.get("finish_reason") or reason
-                usage = _usage(event, usage)
-        if rest := halves.end():
-            yield rest
-        if usage is not None:
-            # Some servers count in every event; only the last count is whole.
-            yield usage
-        if reason == "content_filter":
-            where = self._upstream.where
-            raise BackendError(422, f"{where} stopped the reply: its content filter objected")
-        answer.check_end(finished=bool(reason), used_up=reason == "length" and not any_text)
-
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:
-        key, variable = await self._keys.find(), self._provider.variable
-        if self._provider.needs_key and not key:
-            raise BackendError(
-                401, f"{self._upstream.where} wants a key; set {variable} before the kernel starts"
-            )
+        variable = self._provider.variable
+        key = await (self._needed_key() if self._provider.needs_key else self.keys.find())
         headers = {"Authorization": f"Bearer {key.reveal()}"} if key else {}
         wrong_key = f"is {variable} right?" if key else f"it may want a key in {variable}"
         advice = {
@@ -160,7 +153,7 @@ class OpenAICompatible:
         models = await self.models()
         if len(models) != 1:
             some = ", ".join(models[:10]) + (", …" if len(models) > 10 else "")
-            raise BackendError(400, f"name a model; {self._upstream.where} has {some or 'none'}")
+            raise BackendError(400, f"name a model; {self.where} has {some or 'none'}")
         return models[0]
 
 
@@ -183,11 +176,19 @@ def _part(part: str | Image) -> dict[str, Any]:
     }
 
 
-def _choices(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The first choice of an event; the one that tells of usage has none."""
+def _said(event: Event) -> Said:
+    """What an event says. The one that tells of usage has no choice."""
     choices = event.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        yield choices[0]
+    first = choices[0] if isinstance(choices, list) and choices else None
+    choice = first if isinstance(first, dict) else {}
+    reason = choice.get("finish_reason")
+    return Said(
+        _text(choice),
+        ends=bool(reason),
+        used_up=reason == "length",
+        objection="its content filter objected" if reason == "content_filter" else "",
+        usage=_usage(event),
+    )
 
 
 def _text(choice: Mapping[str, Any]) -> str:
@@ -207,8 +208,8 @@ def _texts(parts: Sequence[object]) -> Iterator[str]:
             yield part["text"]
 
 
-def _usage(event: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _usage(event: Event) -> Usage | None:
     match event.get("usage"):
         case {"prompt_tokens": int(sent), "completion_tokens": int(received)}:
             return Usage(sent, received)
-    return before
+    return None

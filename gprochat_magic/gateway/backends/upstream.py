@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import ipaddress
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,13 +17,14 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from gprochat_magic import refusal
+from gprochat_magic import refusal, wire
 from gprochat_magic.body import FOREIGN, Body
 from gprochat_magic.config import Secret, host_of
 from gprochat_magic.errors import StreamInterruptedError
 from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.gateway.backends.complaints import error_in, refused
 from gprochat_magic.gateway.backends.events import LONGEST, EventDecoder, EventTooLong
+from gprochat_magic.hosts import is_loopback
 
 _ADVICE = {
     "connect": "; is it running?",
@@ -63,12 +63,12 @@ class Question:
 
 
 class Upstream:
-    """The server at a base URL. `where` names its host and port for people."""
+    """The server at a base URL. `where` names its host and port; `nearby` says it is loopback."""
 
     def __init__(self, base_url: str, *, patience: Patience = Patience()) -> None:
         self._base = base_url.rstrip("/")
         self._patience = patience
-        self._nearby = _is_loopback(urlsplit(base_url).hostname or "")
+        self.nearby = is_loopback(urlsplit(base_url).hostname or "")
         self.where = host_of(base_url)
 
     @asynccontextmanager
@@ -82,7 +82,7 @@ class Upstream:
             connector=aiohttp.TCPConnector(force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect),
-            trust_env=not self._nearby,
+            trust_env=not self.nearby,
         ) as session:
             response = await self._begin(session, question)
             try:
@@ -105,7 +105,11 @@ class Upstream:
     async def _request(
         self, session: aiohttp.ClientSession, question: Question
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept-Encoding": "identity", **question.headers}
+        headers = {
+            "Accept-Encoding": "identity",
+            "User-Agent": wire.USER_AGENT,
+            **question.headers,
+        }
         data = None
         if question.body is not None:
             headers["Content-Type"] = "application/json"
@@ -121,7 +125,8 @@ class Upstream:
             )
         except FOREIGN as error:
             told = refusal.connect_failure(error, self.where)
-            raise BackendError(502, told.message + _ADVICE.get(told.kind, "")) from None
+            words = told.message + _ADVICE.get(told.kind, "")
+            raise BackendError(502, words, final=not told.retryable) from None
 
     async def _refused(self, answer: Answer, question: Question) -> BackendError:
         return refused(
@@ -138,13 +143,16 @@ class Upstream:
 
 
 class Answer:
-    """A success: its JSON objects, streamed or whole. `proven` says that its end can be trusted."""
+    """A success: its JSON objects, streamed or whole. `proven` says that its end can be trusted.
+
+    `where` names the server for people.
+    """
 
     def __init__(
         self, response: aiohttp.ClientResponse, where: str, key: Secret, *, patience: Patience
     ) -> None:
         self._body = Body(response)
-        self._where, self._key = where, key
+        self.where, self._key = where, key
         self._patience = patience
         self._wait = patience.first
         self.status, self.headers = response.status, response.headers
@@ -186,7 +194,7 @@ class Answer:
         """
         if used_up:
             raise BackendError(
-                422, f"{self._where} used up max_tokens before the first word; allow the model more"
+                422, f"{self.where} used up max_tokens before the first word; allow the model more"
             )
         if not (finished or self.proven):
             raise self._broken()
@@ -197,7 +205,7 @@ class Answer:
         while data := await self._read():
             received += data
             if len(received) > LONGEST:
-                raise BackendError(502, f"{self._where} sent more than a reply can be")
+                raise _nonsense(f"{self.where} sent more than a reply can be")
         return self._object(received.decode("utf-8", "replace"))
 
     async def beginning(self) -> bytes:
@@ -213,7 +221,7 @@ class Answer:
             async with asyncio.timeout(self._wait):
                 data = await self._body.read()
         except TimeoutError:
-            raise BackendError(504, f"{self._where} was silent for {self._wait:g} s") from None
+            raise BackendError(504, f"{self.where} was silent for {self._wait:g} s") from None
         except StreamInterruptedError:
             raise self._broken() from None
         self._wait = self._patience.idle
@@ -225,30 +233,30 @@ class Answer:
         try:
             return decoder.feed(received)
         except EventTooLong:
-            raise BackendError(502, f"{self._where} sent an event without an end") from None
+            raise _nonsense(f"{self.where} sent an event without an end") from None
 
     def _object(self, data: str) -> dict[str, Any]:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError):
-            raise BackendError(502, f"{self._where} sent what is not JSON") from None
+            raise _nonsense(f"{self.where} sent what is not JSON; {_KIND_OF_SERVER}") from None
         if not isinstance(value, dict):
-            raise BackendError(502, f"{self._where} sent JSON that is no part of a reply")
-        if error := error_in(value, where=self._where, key=self._key):
+            raise _nonsense(f"{self.where} sent JSON that is no part of a reply")
+        if error := error_in(value, where=self.where, key=self._key):
             raise error
         return value
 
     def _broken(self) -> BackendError:
-        return BackendError(502, f"{self._where} broke off before the reply's end")
+        return BackendError(502, f"{self.where} broke off before the reply's end")
 
     async def _no_reply(self, what: str) -> BackendError:
         said = refusal.words(await self.beginning(), [self._key.reveal()])
-        told = f"{self._where} sent {what} in place of a reply"
-        return BackendError(502, (f"{told}: {said}" if said else told) + "; is its address right?")
+        told = f"{self.where} sent {what} in place of a reply"
+        return _nonsense((f"{told}: {said}" if said else told) + "; is its address right?")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _nonsense(told: str) -> BackendError:
+    return BackendError(502, told, final=True)
+
+
+_KIND_OF_SERVER = "is it a server of this kind?"
