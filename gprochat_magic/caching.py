@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
 from gprochat_magic import config, conversations
 from gprochat_magic.conversation import State
 from gprochat_magic.errors import GPROChatError
+from gprochat_magic.store import Outcome
 from gprochat_magic.store.cache import Cache
 from gprochat_magic.transport import Ask, Exchange
 
@@ -70,6 +71,19 @@ def keep(exchange: Exchange | Kept, mode: Mode, settings: config.Settings) -> No
         key = key_of(exchange.ask, settings)
         if key:
             _cache().put(key, exchange.text)
+
+
+async def found_many(keys: Sequence[str]) -> dict[str, str]:
+    """The kept replies of these keys, as far as there are any."""
+    try:
+        return await asyncio.to_thread(_cache().get_many, keys)
+    except GPROChatError:
+        return {}  # a file that cannot be read now is no reason not to ask
+
+
+async def kept(key: str, text: str) -> Outcome:
+    """Keep a whole reply under its key, and wait until it is where it stays."""
+    return await asyncio.wrap_future(_cache().put(key, text))
 
 
 def size() -> tuple[int, int]:

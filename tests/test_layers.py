@@ -15,7 +15,7 @@ DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links", "masking", "describers"},
-    {"messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
+    {"fields", "messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "conversation", "engine", "tally", "markup", "target", "body"},
     {"refusal"},
     {"markdown", "attempt", "gateway", "store"},
@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
     {"provider", "caching"},
     {"draft"},
     {"sending"},
+    {"batch"},
     {"chat"},
     {"notebook"},
     {DOOR},
@@ -52,6 +53,8 @@ OUTSIDE = {
     "tenacity": {"retry"},
     "psutil": {"store", "notebook"},
     "signal": {"stream"},
+    "distributed": set[str](),
+    "tqdm": {"batch"},
     "pandas": set[str](),
     "polars": set[str](),
     "numpy": set[str](),
@@ -78,6 +81,9 @@ LATE = {
     ("notebook.magics", "sending"): "brings aiohttp, which loading must not",
     ("notebook.threads", "transcript"): "brings nbformat, which loading must not",
     ("notebook.magics", "notebook.cell"): "brings the renderer, which loading must not",
+    ("batch.plan", "batch.cluster"): "of no use without a cluster",
+    ("batch.run", "batch.cluster"): "of no use without a cluster",
+    ("batch.progress", "tqdm.auto"): "looks for a notebook as it is imported",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -54,12 +55,18 @@ class Cache:
 
     def get(self, key: str) -> str | None:
         """The reply under a key. Raises `GPROChatError` if the file cannot be read."""
-        waiting, found = self._store._ask(lambda conn: _read(conn, key))
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Sequence[str]) -> dict[str, str]:
+        """The replies under these keys, as far as there are any. Raises as `get` does."""
+        waiting, read = self._store._ask(lambda conn: {key: _read(conn, key) for key in keys})
+        found = {key: reply for key, reply in (read or {}).items() if reply is not None}
+        wanted = set(keys)
         for change in waiting:
-            if isinstance(change, _Put) and change.name == key:
-                found = change.reply
+            if isinstance(change, _Put) and change.name in wanted:
+                found[change.name] = change.reply
             elif isinstance(change, _Clear):
-                found = None
+                found.clear()
         return found
 
     def put(self, key: str, reply: str) -> Future[Outcome]:
