@@ -126,7 +126,8 @@ def _origin(plan: Plan, run: Run, before: Origin | None = None) -> Origin:
 
 
 def _shaped(plan: Plan, origin: Origin) -> Any:
-    return results.shaped(plan.rows, origin, spread=plan.terms.into == "json")
+    terms = plan.terms
+    return results.shaped(plan.rows, origin, spread=terms.into == "json", column=terms.column)
 
 
 def _again(plan: Plan, before: Origin) -> Any:

@@ -53,6 +53,10 @@ def planned(
     terms, options = Terms(**own), Options(history=False, **rest)
     checked(options, settings)
     rows = rows_of(data, most=terms.limit)
+    if terms.column and not rows.is_frame:
+        raise ConfigError(
+            "only a DataFrame can have the answers in a column", hint="Nothing was sent."
+        )
     made = Plan(
         Template(template, rows.names, single=rows.single),
         rows,

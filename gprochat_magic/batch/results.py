@@ -83,14 +83,21 @@ class MappedList(Mapped, list[Any]):
         return list, (list(self),)
 
 
-def shaped(rows: Rows, origin: Origin, *, spread: bool) -> Any:
-    """The values as the data were: a list for a list, else a Series, or a frame if `spread`."""
+def shaped(rows: Rows, origin: Origin, *, spread: bool, column: str = "") -> Any:
+    """The values as the data were: a list for a list, else a Series, or a frame if `spread`.
+
+    With `column` it is the frame that the data were, and the values in a column of that name.
+    """
     if rows.kind == "list":
         found: Any = MappedList(origin.values)
     elif rows.kind == "pandas":
         found = _pandas(rows, origin.values, spread=spread)
     else:
         found = _polars(origin.values, spread=spread)
+    if column:
+        whole = rows.beside(found, column)
+        kind: Any = type(whole)
+        found = _class(kind)(whole)
     object.__setattr__(found, "_gprochat", origin)
     return found
 

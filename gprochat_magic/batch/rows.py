@@ -12,6 +12,7 @@ from typing import Any, Literal
 from gprochat_magic.batch.template import ITEM
 from gprochat_magic.errors import ConfigError
 
+_HINT = "Nothing was sent."
 Kind = Literal["list", "pandas", "polars"]
 
 
@@ -23,6 +24,7 @@ class Rows:
 
     kind: Kind = "list"
     single = False
+    is_frame = False
     names: tuple[str, ...] = ()
     index: Any = None
     complete = True
@@ -33,6 +35,10 @@ class Rows:
 
     def values(self, columns: Sequence[str], start: int, stop: int) -> list[tuple[Any, ...]]:
         """The values of these columns in the rows from `start` to `stop`. Raises `ConfigError`."""
+        raise NotImplementedError
+
+    def beside(self, answers: Any, column: str) -> Any:
+        """The frame with the answers, a Series, in a column of that name. Only a frame has it."""
         raise NotImplementedError
 
     def label(self, number: int) -> Any:
@@ -93,6 +99,8 @@ class _Series(Rows):
 
 
 class _Frame(Rows):
+    is_frame = True
+
     def __init__(self, frame: Any, kind: Kind) -> None:
         self._frame, self.kind = frame, kind
         self.names = tuple(str(name) for name in frame.columns)
@@ -104,6 +112,12 @@ class _Frame(Rows):
     def values(self, columns: Sequence[str], start: int, stop: int) -> list[tuple[Any, ...]]:
         cut = [_cut(self._column(name), start, stop) for name in columns]
         return list(zip(*cut, strict=True))
+
+    def beside(self, answers: Any, column: str) -> Any:
+        if self.kind == "polars":
+            return self._frame.head(len(answers)).with_columns(answers.alias(column))
+        # Their values alone: an index with doubles could not be matched.
+        return self._frame.iloc[: len(answers)].assign(**{column: answers.array})
 
     def _column(self, name: str) -> Any:
         if self.names.count(name) > 1:
@@ -125,7 +139,7 @@ def rows_of(data: Any, *, most: int | None = None) -> Rows:
     """
     rows = _seen_as(data, most)
     if not len(rows):
-        raise ConfigError("there are no rows", hint="Nothing was sent.")
+        raise ConfigError("there are no rows", hint=_HINT)
     return rows
 
 

@@ -17,15 +17,16 @@ class Terms:
     """How a map is run.
 
     `concurrency` is how many requests run at a time, at most, and `per_minute` how many begin in a
-    minute. `into="json"` reads each reply as JSON. `limit` takes only so many rows, as a trial.
-    `cache=False` asks anew what was answered before. `client` is a `dask.distributed.Client` whose
-    workers are to ask. `raise_on_error` ends the run at the first row that fails. `progress` shows
-    a bar.
+    minute. `into="json"` reads each reply as JSON; `column` gives a frame back with the answers in
+    a column of that name. `limit` takes only so many rows, as a trial. `cache=False` asks anew what
+    was answered before. `client` is a `dask.distributed.Client` whose workers are to ask.
+    `raise_on_error` ends the run at the first row that fails. `progress` shows a bar.
     """
 
     concurrency: int = 8
     per_minute: float | None = None
     into: Into = "text"
+    column: str = ""
     limit: int | None = None
     cache: bool = True
     client: Any = None
@@ -42,6 +43,8 @@ class Terms:
             )
         if self.into not in get_args(Into):
             raise ConfigError(f"into must be text or json, not {self.into!r}", hint=_HINT)
+        if self.column and self.into == "json":
+            raise ConfigError("JSON has columns of its own, so that none can be named", hint=_HINT)
 
 
 def _whole(name: str, value: Any) -> None:

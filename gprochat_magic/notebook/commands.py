@@ -13,7 +13,16 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
-from gprochat_magic.notebook import control, costs, grammar, preview, repair, threads, waiting
+from gprochat_magic.notebook import (
+    control,
+    costs,
+    grammar,
+    mapping,
+    preview,
+    repair,
+    threads,
+    waiting,
+)
 from gprochat_magic.notebook.grammar import Shape
 
 if TYPE_CHECKING:
@@ -76,7 +85,8 @@ def _help(magics: GPROChatMagics, argument: str) -> str:
 def _flags_in(shape: Shape) -> list[str]:
     """What the flags of a subcommand do, a line each, where they are those of a prompt."""
     words = re.findall(r"-[-\w]+", shape.argument)
-    flags = dict.fromkeys(grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME)
+    known = [grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME]
+    flags = shape.flags or dict.fromkeys(known)
     return [f"  {flag.spelling:<28}{flag.help}" for flag in flags]
 
 
@@ -141,6 +151,16 @@ _OWN: tuple[grammar.Row, ...] = (
         _help,
     ),
 )
-_ALL = (*_OWN, *repair.ROWS, *threads.ROWS, *preview.ROWS, *control.ROWS, *costs.ROWS)
+_ALL = (
+    *_OWN,
+    *repair.ROWS,
+    *threads.ROWS,
+    *preview.ROWS,
+    *control.ROWS,
+    *costs.ROWS,
+    *mapping.ROWS,
+)
 _ROWS = {shape.name: (shape, action) for shape, action in _ALL}
+SHOWN = frozenset(shape.name for shape, _ in _ALL if shape.shown)
+"""The subcommands whose value the shell displays."""
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

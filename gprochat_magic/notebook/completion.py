@@ -57,9 +57,13 @@ class Completion:
     def _words(self, before: list[str], fragment: str) -> list[str]:
         before = [word for word in before if word]
         last = before[-1] if before else ""
-        if (flag := grammar.BY_NAME.get(last)) and flag.metavar:
+        shape = self._shapes.get(before[0]) if before else None
+        own = {name: flag for flag in shape.flags for name in flag.names} if shape else {}
+        if (flag := (own or grammar.BY_NAME).get(last)) and flag.metavar:
             return self._values(flag.completes, flag.choices)
-        if before and (shape := self._shapes.get(before[0])):
+        if own and fragment.startswith("-"):
+            return [name for name in own if name.startswith(fragment)]
+        if shape:
             return self._values(shape.completes, (), before[1:])
         if fragment.startswith("-"):
             return [name for name in grammar.BY_NAME if name.startswith(fragment)]
@@ -73,7 +77,7 @@ class Completion:
                 return []  # a history that cannot be read now has no names to offer
         if kind == "context":
             return [*self._names(""), "In[", "Out[", "Err[", *context.WORDS, "file:"]
-        if kind == "picture":
+        if kind in ("picture", "variable"):
             return self._names("")
         if kind == "subcommand" and not before:
             return list(self._shapes)

@@ -10,7 +10,7 @@ import argparse
 import difflib
 import functools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,6 +161,8 @@ class Shape:
     """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
 
     `completes` names what Tab offers for the argument: conversation, subcommand, setting, …
+    `cell` is the pattern of the first line where it also has a cell form; `flags` are its own where
+    they are not those of a prompt. `shown` says that the shell displays what it gives.
     """
 
     name: str
@@ -168,6 +170,9 @@ class Shape:
     pattern: str
     help: str
     completes: str = ""
+    cell: re.Pattern[str] | None = None
+    flags: tuple[Flag, ...] = ()
+    shown: bool = False
 
     def fits(self, rest: str) -> bool:
         """Whether what follows the name is an argument, and the line no prompt."""
@@ -194,7 +199,7 @@ class Line:
 
 def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
     """Read what follows the magic. Raises `UsageError` in one line, and then nothing is sent."""
-    if cell is None and (command := _command(line.strip(), commands)):
+    if command := _command(line.strip(), cell, commands):
         return command
     options, text = flags_of(line)
     prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
@@ -203,8 +208,8 @@ def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
 
 def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     """The options at the start of a line and the text behind them. Raises `UsageError`."""
-    arguments, text = _flags(line)
-    options = _parser().parse_args(arguments)
+    arguments, text = _flags(line, BY_NAME, [])
+    options = _parser(FLAGS).parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
             if given(options, flag.dest) and given(options, other.replace("-", "_")):
@@ -213,16 +218,36 @@ def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     return options, text
 
 
+def words_of(line: str, flags: tuple[Flag, ...]) -> tuple[argparse.Namespace, list[str]]:
+    """The options anywhere in a line, of a table, and its other words. Raises `UsageError`."""
+    by_name = {name: flag for flag in flags for name in flag.names}
+    words: list[str] = []
+    met: list[Flag] = []
+    arguments, line = _flags(line, by_name, met)
+    while word := _WORD.match(line):
+        words.append(word[1])
+        more, line = _flags(line[word.end() :], by_name, met)
+        arguments += more
+    return _parser(flags).parse_args(arguments), words
+
+
 def given(options: argparse.Namespace, name: str) -> bool:
     """Whether a flag was typed."""
     return getattr(options, name) not in (None, False)
 
 
-def _command(line: str, commands: Collection[Shape]) -> Line | None:
+def _command(line: str, cell: str | None, commands: Collection[Shape]) -> Line | None:
     first, _, rest = line.partition(" ")
+    none = _parser(FLAGS).parse_args([])
     for shape in commands:
-        if first == shape.name and shape.fits(rest.strip()):
-            return Line(first, rest.strip(), _parser().parse_args([]))
+        if first != shape.name:
+            continue
+        if cell is None and shape.fits(rest.strip()):
+            return Line(first, rest.strip(), none)
+        if cell is not None and shape.cell and shape.cell.fullmatch(rest.strip()):
+            return Line(first, f"{rest.strip()}\n{cell}", none)
+    if cell is not None:
+        return None
     names = [shape.name for shape in commands if shape.name]
     if first and not rest and first not in names:
         # One word so close to a subcommand is a slip, not a question to a model.
@@ -236,25 +261,24 @@ def _command(line: str, commands: Collection[Shape]) -> Line | None:
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTALL)
 
 
-def _flags(line: str) -> tuple[list[str], str]:
+def _flags(line: str, by_name: Mapping[str, Flag], met: list[Flag]) -> tuple[list[str], str]:
     """The flags at the start of a line as arguments, and the text behind them as typed."""
     arguments: list[str] = []
-    met: list[Flag] = []
     while (word := _WORD.match(line)) and word[1].startswith("-"):
         name, equals, value = word[1].partition("=")
         if name == "--":
             return arguments, line[word.end() :].strip()
         if not re.match(r"--?[^\W\d]", name):
             break  # a dash, a number or an arrow begins a prompt
-        flag = BY_NAME.get(name)
+        flag = by_name.get(name)
         if flag is None:
-            raise UsageError(_unknown(name))
+            raise UsageError(_unknown(name, by_name))
         line = line[word.end() :]
         if flag.metavar and not equals:
             word = _WORD.match(line)
             if word is None:
                 raise UsageError(f"{name} needs a value: {flag.spelling}")
-            value, line = _unquoted(word[1]), line[word.end() :]
+            value, line = unquoted(word[1]), line[word.end() :]
         elif equals and not flag.metavar:
             raise UsageError(f"{name} takes no value")
         if flag in met and not flag.repeat:
@@ -264,20 +288,21 @@ def _flags(line: str) -> tuple[list[str], str]:
     return arguments, line.strip()
 
 
-def _unquoted(word: str) -> str:
+def unquoted(word: str) -> str:
+    """A word without the quotes that it was put in."""
     return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "\"'" and len(word) > 1 else word
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, BY_NAME, 1)
+def _unknown(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "%gprochat help lists the flags."
     return f"no flag {name}; {hint} (Put -- before a prompt that begins so.)"
 
 
 @functools.cache
-def _parser() -> MagicArgumentParser:
+def _parser(flags: tuple[Flag, ...]) -> MagicArgumentParser:
     parser = MagicArgumentParser("%gprochat", add_help=False)  # type: ignore[no-untyped-call]
-    for flag in FLAGS:
+    for flag in flags:
         if flag.metavar:
             parser.add_argument(
                 *flag.names,

@@ -98,7 +98,8 @@ class GPROChatMagics(Settings, Magics):
             value = commands.run(self, typed.command, typed.text)
         else:
             value = self._asked(typed.text, typed.options)
-        return None if value is None else self._handed_over(value)
+        is_plain = value is None or typed.command in commands.SHOWN
+        return value if is_plain else self._handed_over(value)
 
     gprochat.__doc__ = f"Ask a language model.\n\n{grammar.overview(commands.SHAPES)}"
 
