@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
@@ -49,8 +50,13 @@ async def _awaited(plan: Plan, numbers: Sequence[int]) -> Run:
     with Progress(len(numbers), shown=plan.terms.progress) as bar, _told(run):
         stream = engine.shared().stream(lambda emit: run.steps())
         async with contextlib.aclosing(aiter(stream)) as steps:
-            async for counts in steps:
-                bar.show(counts)
+            try:
+                async for counts in steps:
+                    bar.show(counts)
+            except asyncio.CancelledError:
+                stopped = MapInterrupted(run.counts.done, run.counts.total)
+                bar.say(f"{stopped.message} {stopped.hint}")
+                raise
         _say(run, bar)
     return run
 

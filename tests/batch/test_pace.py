@@ -107,7 +107,7 @@ async def test_the_width_halves_once_for_one_piece_of_news() -> None:
 
 @pytest.mark.asyncio
 async def test_a_place_that_is_given_up_goes_to_the_next() -> None:
-    """Whoever is cancelled while waiting loses nobody's place."""
+    """Whoever is cancelled as it is offered one takes nobody's."""
     pace = Pace(1)
     entered: list[int] = []
 
@@ -118,8 +118,7 @@ async def test_a_place_that_is_given_up_goes_to_the_next() -> None:
     async with pace.turn():
         waiting = [asyncio.create_task(enter(number)) for number in range(3)]
         await asyncio.sleep(0.01)
-        waiting[0].cancel()
-        await asyncio.sleep(0)
+    waiting[0].cancel()  # the place was offered to it, and it has not taken it yet
     async with asyncio.timeout(5):
         await asyncio.gather(*waiting, return_exceptions=True)
 

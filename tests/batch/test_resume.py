@@ -80,13 +80,23 @@ def test_F133_a_second_run_asks_nothing(far: Far, path: Path) -> None:
 
 def test_identical_rows_are_asked_once(chat: Chat, far: Far) -> None:
     """Whether they stand together or far apart, and with `cache=False` too."""
-    data = ["a", "a", "b"] * 150
+    data = ["a", "a", "b", *range(40), *range(40), *range(150), *range(150), "a"]
     for how in ({}, {"cache": False}):
         far.backend.forget()
-        answers = chat.map("{item}", data, progress=False, **how)
+        answers = chat.map("{item}", data, concurrency=2, progress=False, **how)
 
-        assert [each.upper() for each in data] == answers
-        assert {"a": 1, "b": 1} == dict(far.backend.asked)
+        assert [str(each).upper() for each in data] == answers
+        assert {1} == set(far.backend.asked.values())
+        assert 152 == len(far.backend.asked)
+
+
+def test_identical_rows_fail_once(chat: Chat, far: Far) -> None:
+    """A prompt that failed is not asked again for the next row that has it."""
+    far.backend.script = lambda prompt, time: BackendError(400, "no") if prompt == "x" else prompt
+    answers = chat.map("{item}", ["x", *range(200), "x", "x"], concurrency=2, progress=False)
+
+    assert [0, 201, 202] == [each.row for each in answers.failed]
+    assert 1 == far.backend.asked["x"]
 
 
 def test_cache_false_asks_anew(chat: Chat, far: Far) -> None:
