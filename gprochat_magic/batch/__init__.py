@@ -81,9 +81,11 @@ def _say(run: Run, bar: Progress) -> None:
     counts = run.counts
     remarks = [*counts.notes]
     if counts.failed:
-        remarks.append(f"{counts.failed:,} rows failed: .failed lists them, .retry_failed() asks")
+        remarks.append(
+            f"failed rows: {counts.failed:,}; .failed lists them, .retry_failed() asks them again"
+        )
     if counts.unproven:
-        remarks.append(f"the end of {counts.unproven:,} replies is not proven: they are not kept")
+        remarks.append(f"replies whose end is not proven, and so not kept: {counts.unproven:,}")
     for line in filter(None, [*remarks, _estimate(run)]):
         bar.say(line)
 
@@ -101,7 +103,7 @@ def _estimate(run: Run) -> str:
     if plan.terms.per_minute:
         each = max(each, 60 / plan.terms.per_minute)
     many = rest if known else 1_000
-    whose = f"the other {rest:,} rows" if known else "a thousand rows"
+    whose = f"the other {rest:,} row{'s' * (rest > 1)}" if known else "a thousand rows"
     sent, received = (round(n / counts.asked * many) for n in (counts.sent, counts.received))
     return (
         f"{whose} would take about {_duration(each * many)}, ~{sent:,} tokens sent and "
@@ -111,7 +113,7 @@ def _estimate(run: Run) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, seconds):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

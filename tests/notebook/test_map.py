@@ -198,3 +198,22 @@ def test_a_notebook_without_a_screen(
     NotebookClient(notebook, timeout=60).execute()
 
     assert "GOOD" in notebook.cells[-1].outputs[-1]["data"]["text/plain"]
+
+
+FOURTH = Path(__file__).parents[2] / "notebooks" / "04_map_over_data.ipynb"
+
+
+def test_the_fourth_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs from top to bottom with nothing configured, beside the data that it writes."""
+    monkeypatch.setenv("GPROCHAT_STORE", str(tmp_path / "history.sqlite"))
+    notebook = nbformat.read(FOURTH, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell for cell in code if cell.outputs or cell.execution_count] == []
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+    assert "Moby-Dick" in (tmp_path / "openings.csv").read_text(encoding="utf-8")
+    shown = [o["data"]["text/plain"] for cell in code for o in cell.outputs if "data" in o]
+    assert any("the other 17 rows would take about" in text for text in shown)
+    flat = [" ".join(text.split()) for text in shown]
+    assert any(text.startswith("({'name': 'demo'") and text.endswith("20, 0)") for text in flat)
+    assert "['str', 'BadRequestError', 'str']" in flat
