@@ -57,13 +57,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
-    return seconds
+    return values.above_zero(text, "a number of seconds")
 
 
 def _name(text: str) -> str:
@@ -123,7 +117,7 @@ FLAGS = (
         "TEMPERATURE",
         values.temperature,
     ),
-    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.tokens),
+    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.count),
     Flag(
         ("-p", "--parameter"),
         "a further parameter for the model; VALUE is JSON, or text where it is none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -17,26 +16,12 @@ if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 10**9:
-        raise argparse.ArgumentTypeError(f"a whole number above 0 is needed, not {text!r}")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number above 0 is needed, not {text!r}")
-    return number
-
-
 FLAGS = (
-    Flag(("-c", "--concurrency"), "how many requests at a time (default 8)", "N", _whole),
-    Flag(("--per-minute",), "how many requests may begin in a minute", "N", _number),
-    Flag(("--limit",), "a trial: only so many rows, and what the rest would take", "N", _whole),
+    Flag(("-c", "--concurrency"), "how many requests at a time (default 8)", "N", values.count),
+    Flag(("--per-minute",), "how many requests may begin in a minute", "N", values.above_zero),
+    Flag(
+        ("--limit",), "a trial: only so many rows, and what the rest would take", "N", values.count
+    ),
     Flag(
         ("-f", "--format"),
         "text, or json: the keys of each reply as columns",

@@ -18,6 +18,20 @@ Script = Callable[[str, int], str | BackendError]
 """What answers a prompt that is asked for the n-th time, from 1."""
 
 
+def at_most(count: int, seconds: float) -> Script:
+    """Answers so many prompts in any such time, and refuses the others for as long."""
+    admitted: list[float] = []
+
+    def script(prompt: str, nth: int) -> str | BackendError:
+        now = time.monotonic()
+        if sum(now - at < seconds for at in admitted) >= count:
+            return BackendError(429, "too many", seconds)
+        admitted.append(now)
+        return prompt
+
+    return script
+
+
 class Scripted:
     """A backend. `asked` and `answered` count prompts, `times` has when each was let through."""
 

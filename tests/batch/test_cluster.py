@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from gprochat_magic import Chat
 from gprochat_magic.batch import cluster
 from gprochat_magic.errors import ConfigError, ConnectError
 from gprochat_magic.gateway.backends import BackendError
-from tests.batch.scripted import Far
+from tests.batch.scripted import Far, at_most
 from tests.batch.test_resume import flaky
 
 if not os.environ.get("CI"):
@@ -87,8 +86,11 @@ def test_the_same_as_in_one_process(chat: Chat, far: Far, client: Client) -> Non
     assert again.counts.cached == 299
 
 
-def test_F133_a_worker_is_killed(chat: Chat, far: Far, client: Client) -> None:
-    """Nothing is lost, and at most one chunk is asked twice."""
+def test_F133_a_worker_is_killed(
+    chat: Chat, far: Far, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, and at most one chunk is asked twice; that needs no retries."""
+    monkeypatch.setenv("GPROCHAT_RETRIES", "0")
     far.backend.seconds = 0.02
     pids = client.run(os.getpid)
     running = in_thread(
@@ -107,16 +109,7 @@ def test_F133_a_worker_is_killed(chat: Chat, far: Far, client: Client) -> None:
 
 def test_the_rate_limit_holds_across_workers(chat: Chat, far: Far, client: Client) -> None:
     """One limit, held by the gateway: all slow down, each row is answered, few are refused."""
-    admitted: list[float] = []
-
-    def script(prompt: str, nth: int) -> str | BackendError:
-        now = time.monotonic()
-        if sum(now - at < 0.5 for at in admitted) >= 20:
-            return BackendError(429, "too many", 0.5)
-        admitted.append(now)
-        return prompt
-
-    far.backend.script = script
+    far.backend.script = at_most(20, 0.5)
     answers = chat.map("{item}?", ROWS[:100], client=client, concurrency=8, progress=False)
 
     assert [f"{row}?" for row in ROWS[:100]] == answers

@@ -10,7 +10,7 @@ import pytest
 from gprochat_magic import Chat
 from gprochat_magic.batch.pace import Pace
 from gprochat_magic.gateway.backends import BackendError
-from tests.batch.scripted import Far
+from tests.batch.scripted import Far, at_most
 
 
 def test_no_more_run_than_given(chat: Chat, far: Far) -> None:
@@ -46,16 +46,7 @@ def test_F133_a_429_makes_all_workers_wait(chat: Chat, far: Far) -> None:
 
 def test_a_limit_of_the_server_fails_no_row(chat: Chat, far: Far) -> None:
     """A server that admits five in half a second refuses the others; all are answered at last."""
-    admitted: list[float] = []
-
-    def script(prompt: str, nth: int) -> str | BackendError:
-        now = time.monotonic()
-        if sum(now - at < 0.5 for at in admitted) >= 5:
-            return BackendError(429, "too many", 0.5)
-        admitted.append(now)
-        return prompt
-
-    far.backend.script = script
+    far.backend.script = at_most(5, 0.5)
     answers = chat.map("{item}", range(30), concurrency=10, progress=False)
 
     assert [str(n) for n in range(30)] == answers
