@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gprochat_magic import engine, wire
@@ -51,11 +52,24 @@ def without_secret(target: Target) -> Target:
 
 
 def carry(errand: Errand) -> list[Outcome | None]:
-    """What came of each request; None for those that were not sent, which must be signed anew."""
-    return engine.shared().run(_carried(errand))
+    """What came of each request; None for those that were not sent, which must be signed anew.
+
+    Called on a worker of a cluster.
+    """
+    from distributed import get_worker  # an extra
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def is_wanted() -> bool:
+        # A task that runs cannot be ended from outside, but it can look whether it was cancelled.
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state == "executing"
+
+    return engine.shared().run(_carried(errand, is_wanted))
 
 
-async def _carried(errand: Errand) -> list[Outcome | None]:
+async def _carried(errand: Errand, is_wanted: Callable[[], bool]) -> list[Outcome | None]:
     outcomes: list[Outcome | None] = [None] * len(errand.requests)
     pace = Pace(errand.concurrency, errand.per_minute)
     crowded = asyncio.Event()
@@ -64,7 +78,7 @@ async def _carried(errand: Errand) -> list[Outcome | None]:
     async def send(at: int) -> None:
         async with pace.turn():
             # Whoever sent this chunk knows what all workers are to wait for.
-            if crowded.is_set() or abs(time.time() - errand.begun) > FRESH:
+            if crowded.is_set() or abs(time.time() - errand.begun) > FRESH or not is_wanted():
                 return
             exchange = Exchange(
                 errand.target,

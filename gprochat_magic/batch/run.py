@@ -227,6 +227,7 @@ class Run:
         self.counts.done += len(places)
         self.counts.failed += len(places)
         if self.terms.raise_on_error:
+            error.hint = f"It was row {self.failed[-1].index}. {error.hint}"
             raise error
 
     def _read(self, text: str) -> Any:

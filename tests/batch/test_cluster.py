@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
@@ -105,6 +106,23 @@ def test_F133_a_worker_is_killed(
     twice = [prompt for prompt, times in far.backend.asked.items() if times > 1]
     assert len(twice) <= cluster.CHUNK
     assert far.backend.asked.total() - len(ROWS) <= cluster.CHUNK
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_map_stops_its_workers(chat: Chat, far: Far, client: Client) -> None:
+    """Of the chunks that the workers have, nothing more is sent; what was answered is kept."""
+    far.backend.seconds = 0.1
+    task = asyncio.create_task(
+        chat.amap("{item},", ROWS[:100], client=client, concurrency=4, progress=False)
+    )
+    assert await asyncio.to_thread(far.backend.wait_answered, 12)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    asked = far.backend.asked.total()
+    await asyncio.sleep(2)  # the time in which the workers would have sent all the others
+
+    assert far.backend.asked.total() <= asked + 20 < 100
 
 
 def test_the_rate_limit_holds_across_workers(chat: Chat, far: Far, client: Client) -> None:
