@@ -73,10 +73,10 @@ def keep(exchange: Exchange | Kept, mode: Mode, settings: config.Settings) -> No
             _cache().put(key, exchange.text)
 
 
-async def found_many(keys: Sequence[str]) -> dict[str, str]:
-    """The kept replies of these keys, as far as there are any."""
+async def found_many(keys: Sequence[str], since: float) -> dict[str, str]:
+    """The replies of these keys that were kept `since` then (seconds since the epoch)."""
     try:
-        return await asyncio.to_thread(_cache().get_many, keys)
+        return await asyncio.to_thread(_cache().get_many, keys, since)
     except GPROChatError:
         return {}  # a file that cannot be read now is no reason not to ask
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 
@@ -52,8 +53,8 @@ class Run:
         self._fresh: dict[str, str] = {}
         """The answers that came since the cache was last looked into."""
         self._hopeless: dict[str, GPROChatError] = {}
-        self._anew: set[int] = set()
-        """Under `cache=False`: what this run has asked, and so may take from the cache."""
+        self._since = 0.0 if self.terms.cache else time.time()
+        """Under `cache=False` this run takes from the cache what it has put there itself."""
         self._in_a_row = 0
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # set as it begins
 
@@ -92,10 +93,10 @@ class Run:
             asks = [
                 self._request(start + at, values) for at, values in enumerate(self._values(part))
             ]
-            keys = [key for _, key in asks if key and self._may_be_kept(key)]
+            keys = [key for _, key in asks if key]
             # Before looking, not after: what is answered meanwhile must be in one of the two.
             self._fresh.clear()
-            known = await caching.found_many(keys) if keys else {}
+            known = await caching.found_many(keys, self._since)
             for place, (ask, key) in enumerate(asks, start):
                 if ask is not None:
                     await self._offer(place, ask, key, known)
@@ -117,9 +118,6 @@ class Run:
             self._fail([place], BadRequestError(str(error)))
             return None, ""
         return ask, caching.key_of(ask, self.plan.manner.settings)
-
-    def _may_be_kept(self, key: str) -> bool:
-        return self.terms.cache or _short(key) in self._anew
 
     async def _offer(self, place: int, ask: Ask, key: str, known: dict[str, str]) -> None:
         if item := self._asking.get(key):
@@ -171,8 +169,6 @@ class Run:
                     "the history file takes no writes: rows are in memory only"
                 )
             self._fresh[item.key] = outcome.text
-            if not self.terms.cache:
-                self._anew.add(_short(item.key))
         else:
             self.counts.unproven += 1
         self._settle(item)
@@ -242,8 +238,3 @@ class Run:
         self.counts.sent += sent * replies
         self.counts.received += received
         tally.shared().add(requests=outcome.attempts, replies=replies, sent=sent, received=received)
-
-
-def _short(key: str) -> int:
-    # A number instead of the text: this is kept for every row.
-    return int(key[:15], 16)
