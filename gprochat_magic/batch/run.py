@@ -29,6 +29,8 @@ from gprochat_magic.transport import Ask
 
 CHUNK = 100
 """Rows that are looked up in the cache together."""
+SPARE = 4
+"""One row in so many of those under way may be waiting for the disk, beyond those being asked."""
 TICK = 0.1
 """Seconds between two looks at how far it is."""
 
@@ -48,6 +50,9 @@ class Run:
         # Enough for the chunks of a cluster, where there is one.
         self.todo = Todo(2 * plan.terms.concurrency + 1_000 * (plan.terms.client is not None))
         self.pace = Pace(plan.terms.concurrency, plan.terms.per_minute)
+        self._cache = (
+            caching.opened()
+        )  # once: finding out where it is costs more than a look into it
         self._columns = plan.template.columns
         self._asking: dict[str, Item] = {}
         self._fresh: dict[str, str] = {}
@@ -81,7 +86,9 @@ class Run:
 
     def _workers(self) -> list[Coroutine[Any, Any, None]]:
         if self.terms.client is None:
-            return [self._work() for _ in range(min(self.terms.concurrency, len(self.numbers)))]
+            # Some more than may ask: while one waits for the disk, another takes its turn.
+            count = self.terms.concurrency + -(-self.terms.concurrency // SPARE)
+            return [self._work() for _ in range(min(count, len(self.numbers)))]
         from gprochat_magic.batch.cluster import lanes  # of no use without a cluster
 
         return [lanes(self, self.terms.client)]
@@ -96,7 +103,7 @@ class Run:
             keys = [key for _, key in asks if key]
             # Before looking, not after: what is answered meanwhile must be in one of the two.
             self._fresh.clear()
-            known = await caching.found_many(keys, self._since)
+            known = await caching.found_many(self._cache, keys, self._since)
             for place, (ask, key) in enumerate(asks, start):
                 if ask is not None:
                     await self._offer(place, ask, key, known)
@@ -163,7 +170,7 @@ class Run:
             self._settle(item, error)
             return
         if outcome.whole:
-            where = await caching.kept(item.key, outcome.text)
+            where = await caching.kept(self._cache, item.key, outcome.text)
             if where != "saved" and not self.counts.notes:
                 self.counts.notes.append(
                     "the history file takes no writes: rows are in memory only"

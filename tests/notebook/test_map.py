@@ -182,7 +182,7 @@ def test_stop_keeps_what_is_done(k: Kernel, far: Far, how: str) -> None:
     far.backend.seconds = 0.0
     assert k.run(f"again = {cell}").status == "ok"
     assert k.value("[each for each in again]") == [f"{how} {n}".upper() for n in range(100)]
-    assert far.backend.answered.total() - 100 <= 4
+    assert far.backend.answered.total() - 100 <= 5  # those being asked, and one being written
     assert before < 100
     assert k.value("1 + 1") == 2
 
