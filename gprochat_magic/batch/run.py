@@ -50,9 +50,8 @@ class Run:
         # Enough for the chunks of a cluster, where there is one.
         self.todo = Todo(2 * plan.terms.concurrency + 1_000 * (plan.terms.client is not None))
         self.pace = Pace(plan.terms.concurrency, plan.terms.per_minute)
-        self._cache = (
-            caching.opened()
-        )  # once: finding out where it is costs more than a look into it
+        # Once: finding out where it is costs more than a look into it.
+        self._cache = caching.opened()
         self._columns = plan.template.columns
         self._asking: dict[str, Item] = {}
         self._fresh: dict[str, str] = {}
