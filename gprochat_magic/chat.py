@@ -12,7 +12,7 @@ from typing import Any
 
 from gprochat_magic import batch, config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.draft import Draft
+from gprochat_magic.draft import Draft, unsent
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
 from gprochat_magic.messages import format_prompt, well_formed
 from gprochat_magic.provider import GPROChat
@@ -128,7 +128,7 @@ class Chat:
             prompt,
             state="failed",  # until it is on its way: a send may be stopped while it waits
             model=_model(options, settings),
-            backend="" if settings.api_endpoint else settings.backend,
+            backend=config.host_of(settings.api_endpoint) or settings.backend,
         )
         sent = Sent(turn)
         source = functools.partial(send, self._line, sent, options, settings)
@@ -202,7 +202,9 @@ class Chat:
 
 
 def _model(options: Options, settings: config.Settings) -> str:
-    """The model that is asked; empty where only the backend's own name of one was chosen."""
+    """The model that is asked; empty where that is the server's own choice."""
+    if "model" in unsent(settings):
+        return ""
     untouched = not options.model and settings.model == GPROChat.default_model
     if untouched and not settings.api_endpoint and settings.backend != "demo":
         return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gprochat_magic import config, wire
 from gprochat_magic.conversation import Conversation, Window
 from gprochat_magic.messages import ImagePart, Message, text_of
-from gprochat_magic.provider import wire_of
+from gprochat_magic.provider import GPROChat, wire_of
 from gprochat_magic.transport import Ask
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def drafted(
         prompt,
         after=after,
         system=settings.system if options.system is None else options.system,
-        turns=_turns(options, settings),
+        turns=turns_of(options, settings),
         token_budget=settings.token_budget,
     )
     messages = [*window.messages[:-1], _with_images(window.messages[-1], options.images)]
@@ -67,6 +67,18 @@ def wire_name(settings: config.Settings) -> str:
     return settings.wire or ("flat" if settings.api_endpoint else "turns")
 
 
+def unsent(settings: config.Settings) -> list[str]:
+    """The settings that were chosen for the model, and that the wire in force does not carry."""
+    if wire_name(settings) != "flat":
+        return []
+    chosen = {
+        "model": settings.model not in ("", GPROChat.default_model),
+        "temperature": settings.temperature is not None,
+        "max_tokens": settings.max_tokens is not None,
+    }
+    return [name for name, is_chosen in chosen.items() if is_chosen]
+
+
 def _with_images(message: Message, images: Sequence[ImagePart]) -> Message:
     if not images:
         return message
@@ -80,7 +92,8 @@ def _parameters(options: Options, settings: config.Settings) -> dict[str, Any]:
     return {**known, **options.parameters}
 
 
-def _turns(options: Options, settings: config.Settings) -> int | None:
+def turns_of(options: Options, settings: config.Settings) -> int | None:
+    """How many earlier turns are wanted; None for all that fit."""
     if not options.history:
         return 0
     turns = settings.turns if options.turns is None else options.turns

@@ -17,7 +17,7 @@ from typing import Any
 from gprochat_magic import caching, config, conversations, embedded, engine, tally
 from gprochat_magic.conversation import Change, Conversation, Turn, Window, estimate_tokens
 from gprochat_magic.conversations import Conversations, Line
-from gprochat_magic.draft import Draft, drafted, wire_name
+from gprochat_magic.draft import Draft, drafted, turns_of, unsent, wire_name
 from gprochat_magic.errors import ConfigError, GPROChatError, StreamInterruptedError
 from gprochat_magic.messages import ImagePart, text_of
 from gprochat_magic.provider import checked_proxy, clock, limits_of, proxy_of, target_of
@@ -79,10 +79,10 @@ def checked(options: Options, settings: config.Settings) -> None:
     limits_of(settings, {"timeout": options.timeout})
     if options.cache not in caching.MODES:
         raise ConfigError(f"cache must be one of {caching.MODES}, not {options.cache!r}")
-    if options.parameters and wire_name(settings) == "flat":
+    if wire_name(settings) == "flat" and (beyond := _beyond_flat(options)):
         raise ConfigError(
-            f"{', '.join(options.parameters)} cannot go along: the flat wire carries one text",
-            hint="Set wire to turns if the server reads that, or leave -t, --max-tokens, -p out.",
+            f"{', '.join(beyond)} cannot go along: the flat wire carries one text",
+            hint="%config GPROChatMagics.wire = 'turns', if the endpoint understands turns.",
         )
     if options.proxy:
         checked_proxy(options.proxy)
@@ -91,11 +91,13 @@ def checked(options: Options, settings: config.Settings) -> None:
                 "a proxy cannot stand before the embedded gateway, which is in this process",
                 hint="Leave --proxy out, or configure an endpoint.",
             )
-    if options.images and wire_name(settings) == "flat":
-        raise ConfigError(
-            "pictures (-i) cannot go along: the flat wire carries one text",
-            hint="%config GPROChatMagics.wire = 'turns', if the endpoint understands turns.",
-        )
+
+
+def _beyond_flat(options: Options) -> list[str]:
+    """What was given for one prompt that the flat wire has no place for, as its user knows it."""
+    model = ["a model (-m)"] if options.model else []
+    pictures = ["pictures (-i)"] if options.images else []
+    return [*model, *options.parameters, *pictures]
 
 
 def preview(
@@ -254,8 +256,10 @@ def _exchange(
         model=sent.turn.model,
     )
     sent.window = window = draft.window
-    if window.left_out and options.history:
+    if window.left_out and turns_of(options, settings) != 0:  # that none go along was a wish
         sent.notes.append(f"{window.left_out} earlier turns left out")
+    if ignored := unsent(settings):
+        sent.notes.append(f"{', '.join(ignored)} not sent: the flat wire carries one text")
     pool = engine.shared().keep("http", Pool)
     return Exchange(
         target,

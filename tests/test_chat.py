@@ -62,8 +62,11 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_a_reply_knows_how_it_came_about(far: Served, chat: Chat) -> None:
+def test_a_reply_knows_how_it_came_about(
+    far: Served, chat: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Text, number of its turn, state, model, time, usage."""
+    monkeypatch.setenv("GPROCHAT_WIRE", "turns")
     reply = asyncio.run(chat.ask("hello", model="some-model"))
 
     assert (str(reply), reply.turn, reply.state, reply.model) == ("ok", 1, "complete", "some-model")

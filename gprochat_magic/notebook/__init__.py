@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from gprochat_magic import config, engine
+from gprochat_magic import config
 from gprochat_magic.notebook.magics import GPROChatMagics, make
 from gprochat_magic.notebook.question import Question
 
@@ -30,7 +30,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = _loaded.pop(shell, None)
     if magics is None:
         return
-    from gprochat_magic import conversations  # brings SQLite, which loading must not
+    from gprochat_magic import conversations, engine  # bring SQLite and asyncio
 
     config.withdraw(magics)
     magics.jobs.stop()

@@ -114,9 +114,12 @@ def needed(trait: Any) -> str:
 
 
 def _remark(magics: GPROChatMagics, key: str) -> str:
-    flat = magics.wire == "flat" or (magics.api_endpoint and not magics.wire)
-    unsent = key in ("temperature", "max_tokens") and flat
-    return " (not sent: the flat wire carries one text; %gprochat set wire turns)" if unsent else ""
+    from gprochat_magic.draft import unsent
+
+    ignored = key in unsent(magics)
+    return (
+        " (not sent: the flat wire carries one text; %gprochat set wire turns)" if ignored else ""
+    )
 
 
 def _unquoted(text: str) -> str:

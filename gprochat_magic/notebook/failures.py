@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import traceback
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gprochat_magic.notebook.evidence import Evidence, gathered
+if TYPE_CHECKING:
+    from gprochat_magic.notebook.evidence import Evidence
 
 KEPT = 100
 """How many tracebacks are remembered; the oldest go first."""
@@ -34,6 +35,8 @@ class Failures(OrderedDict[int, str]):
         count = result.execution_count
         if error is None or count is None:
             return
+        from gprochat_magic.notebook.evidence import gathered  # not needed until a cell fails
+
         trace = error.__traceback__
         # The first frames are IPython's own: they say nothing of the cell.
         while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(

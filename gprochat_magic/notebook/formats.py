@@ -93,9 +93,7 @@ class Code(Format):
             return []
         if not self._snippet.source:
             return ["there is no code in the reply: nothing inserted"]
-        return insertion.insert(self._shell, self._snippet, author=author_of(reply), way=self._way)[
-            1
-        ]
+        return insertion.insert(self._shell, self._snippet, way=self._way)[1]
 
 
 class Corrected(Format):
@@ -112,7 +110,7 @@ class Corrected(Format):
             return []
         if not snippet.source:
             return ["there is no corrected cell in the reply: nothing inserted"]
-        return insertion.insert(self._shell, snippet, author=author_of(reply), way=self._way)[1]
+        return insertion.insert(self._shell, snippet, way=self._way)[1]
 
 
 class Json(Format):
@@ -200,11 +198,6 @@ def of(options: argparse.Namespace, shell: InteractiveShell) -> Format:
         raise UsageError("--bg and --insert contradict each other: the cell is over by then")
     way = options.insert or ("none" if options.bg else "below")
     return _MAKERS[options.format or "markdown"](shell, way)
-
-
-def author_of(reply: Reply) -> str:
-    """Who wrote a reply, as a comment in a cell names them."""
-    return f"{reply.model} ({reply.backend})" if reply.backend else reply.model
 
 
 def fenced(source: str, language: str) -> str:

@@ -17,9 +17,7 @@ WAYS = ("below", "replace", "none")
 """Where code goes: a new cell below, in place of the cell that asked, or nowhere."""
 
 
-def insert(
-    shell: InteractiveShell, snippet: Snippet, *, author: str, way: str
-) -> tuple[bool, list[str]]:
+def insert(shell: InteractiveShell, snippet: Snippet, *, way: str) -> tuple[bool, list[str]]:
     """Offer code as the next cell. Returns whether it was, and what to tell of it.
 
     Nothing that cannot be Python or a shell script is offered, and nothing above `LARGEST`.
@@ -27,7 +25,7 @@ def insert(
     if not snippet.insertable:
         return False, [f"{_named(snippet.language)} is shown, not inserted"]
     remarks = snippet.remarks()
-    cell = snippet.cell(author)
+    cell = snippet.cell
     if way == "none":
         return False, remarks
     if (size := len(cell.encode("utf-8", "replace"))) > LARGEST:

@@ -49,7 +49,7 @@ def _draft(magics: GPROChatMagics, prompt: Filled, options: argparse.Namespace) 
     begins = options.new
     if begins:
         options = argparse.Namespace(**{**vars(options), "conversation": None})
-    chat, how = magics.plan(prompt, options)
+    chat, how = magics.asking.plan(prompt, options)
     if begins:
         # The conversation is not begun, but what it would send is what a first turn sends.
         how = replace(how, again=Turn("", parent=None))
@@ -58,7 +58,7 @@ def _draft(magics: GPROChatMagics, prompt: Filled, options: argparse.Namespace) 
 
 def _context(magics: GPROChatMagics, argument: str) -> str:
     options, text = flags_of(argument)
-    prompt = magics.prepared(text, options)
+    prompt = magics.asking.prepared(text, options)
     draft = _draft(magics, prompt, options)
     *earlier, last = draft.ask.messages
     system = [message for message in earlier if message["role"] == "system"]

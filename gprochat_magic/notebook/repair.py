@@ -36,12 +36,12 @@ def _fix(magics: GPROChatMagics, argument: str) -> Any:
     options, number = _typed("fix", argument, "model", "insert")
     prompt = _prompt(magics, _FIX, _failure(magics, number))
     form = formats.Corrected(magics.shell, options.insert or "below")
-    return magics.send(prompt, options, form=form)
+    return magics.asking.send(prompt, options, form=form)
 
 
 def _explain(magics: GPROChatMagics, argument: str) -> Any:
     options, number = _typed("explain", argument, "model")
-    return magics.send(_prompt(magics, _EXPLAIN, _failure(magics, number)), options)
+    return magics.asking.send(_prompt(magics, _EXPLAIN, _failure(magics, number)), options)
 
 
 def _typed(command: str, argument: str, *allowed: str) -> tuple[argparse.Namespace, str]:
@@ -116,9 +116,7 @@ def _insert(magics: GPROChatMagics, argument: str) -> str:
         )
     which, count, snippet = found
     way = options.insert or "below"
-    offered, remarks = insertion.insert(
-        magics.shell, snippet, author=formats.author_of(reply), way=way
-    )
+    offered, remarks = insertion.insert(magics.shell, snippet, way=way)
     said = f"Block {which} of {count}: {'; '.join(remarks)}."
     return said if offered else f"{markdown.plain(snippet.source)}\n\n{said}"
 

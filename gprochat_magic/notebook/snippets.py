@@ -20,8 +20,6 @@ from gprochat_magic.terminal import HIDDEN
 
 _PYTHON = frozenset({"python", "python3", "py", "py3", "ipython", "ipython3"})
 _SHELL = frozenset({"bash", "sh", "shell"})
-_COMMENTED = frozenset({"bash", "sh", "script", "time", "timeit", "prun", "capture", "python"})
-"""Cell magics that take a `#` line at the top of their cell for a comment."""
 _COMMAND = re.compile(r"^[ \t]*(?:[\w, \t]+=[ \t]*)?([!%])", re.MULTILINE)
 _LONGEST = 200_000
 """Characters that are checked at most: parsing takes a hundred times their memory."""
@@ -41,16 +39,10 @@ class Snippet:
         """Whether it is of a kind that a cell of this kernel can hold."""
         return bool(self.source.strip()) and self.language in ("python", "bash")
 
-    def cell(self, author: str) -> str:
-        """What goes into a cell: the source, and on top of it a comment that names its author."""
-        comment = f"# Written by {' '.join(author.split()) or 'a model'}"
-        source = f"%%bash\n{self.source}" if self.language == "bash" else self.source
-        if not source.startswith("%%"):
-            return f"{comment}\n{source}"
-        # A cell magic has to stay on the first line; for many, what follows is data.
-        first, _, rest = source.partition("\n")
-        name = (first[2:].split() or [""])[0]
-        return f"{first}\n{comment}\n{rest}" if name in _COMMENTED else source
+    @property
+    def cell(self) -> str:
+        """What goes into a cell: the source as it is, and a shell script under `%%bash`."""
+        return f"%%bash\n{self.source}" if self.language == "bash" else self.source
 
     def remarks(self) -> list[str]:
         """What a reader should know before running it; empty if there is nothing."""

@@ -182,7 +182,7 @@ def _undo(magics: GPROChatMagics, argument: str) -> str:
 def _retry(magics: GPROChatMagics, argument: str) -> Any:
     options, rest = flags_of(argument)
     turn = _turn(magics, rest)
-    return magics.send(Filled(turn.prompt), options, again=turn)
+    return magics.asking.send(Filled(turn.prompt), options, again=turn)
 
 
 def _edit(magics: GPROChatMagics, argument: str) -> str:

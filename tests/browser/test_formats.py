@@ -151,10 +151,10 @@ def test_F125_code_is_inserted_and_not_executed(
     opened.run_all()
     opened.settle()
 
-    below, instead = "# Written by gemini-1.5-pro\n!touch inserted", "touch replaced"
+    below, instead = "!touch inserted", "touch replaced"
     after = sources(opened)
     assert after[:4] == [*before[:3], below]
-    assert after[4] == f"%%bash\n# Written by gemini-1.5-pro\n{instead}"
+    assert after[4] == f"%%bash\n{instead}"
     assert after[5:] == before[4:]
     assert not (server.root / "inserted").exists()
     assert not (server.root / "replaced").exists()

@@ -48,6 +48,7 @@ def test_the_same_request_is_sent_once(far: Served, k: Kernel) -> None:
     assert len(far.backend.asked) == 1
     assert "cached" not in footer(first)
     assert "cached" in footer(second)
+    assert "left out" not in footer(second)  # what -n 0 leaves out is what was asked for
     assert k.value("x.state, x.turn, 'cached' in x.notes") == ("complete", 2, True)
     assert "1 cached replies, 0.0 kB" in k.run("%gprochat cache").stdout
 

@@ -249,20 +249,25 @@ def turns_kernel(far: Served) -> Iterator[Kernel]:
         yield started
 
 
-@pytest.mark.parametrize(
-    ("flags", "name"), [("-t 1", "temperature"), ("--max-tokens 5", "max_tokens"), ("-p a=1", "a")]
-)
-def test_parameters_are_refused_by_name_under_the_flat_wire(
-    far: Served, flags: str, name: str
-) -> None:
-    """Nothing is sent, and the reason is told."""
-    before = len(far.backend.asked)
+def test_what_the_flat_wire_cannot_carry_is_refused_by_name(far: Served) -> None:
+    """A flag is refused and nothing is sent; of a setting, the footer says so."""
     with kernel(**far.environment) as k:
-        ran = k.run(f"%gprochat {flags} hi")
+        refused = [
+            ("-t 1", "temperature"),
+            ("--max-tokens 5", "max_tokens"),
+            ("-p a=1", "a"),
+            ("-m other", "a model (-m)"),
+        ]
+        before = len(far.backend.asked)
+        for flags, name in refused:
+            told = f"ConfigError: {name} cannot go along: the flat wire carries one text"
+            assert k.run(f"%gprochat {flags} hi").error["traceback"][0] == told
+        assert len(far.backend.asked) == before
 
-    told = f"ConfigError: {name} cannot go along: the flat wire carries one text"
-    assert ran.error["traceback"][0] == told
-    assert len(far.backend.asked) == before
+        assert "(not sent: the flat wire" in k.run("%gprochat set model other").stdout
+        footer = k.run("%gprochat -o said hi").shown[-1]["text/html"]
+        assert "model not sent: the flat wire carries one text" in footer
+        assert k.value("said.model") == ""
 
 
 def test_the_demo_obeys_max_tokens(k: Kernel) -> None:

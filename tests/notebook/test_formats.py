@@ -56,7 +56,7 @@ def test_code_inserts_just_the_python_body(k: Kernel, far: Served) -> None:
     says(far, MIXED)
     ran = k.run("%gprochat -f code show me")
 
-    assert offered(ran) == [("# Written by gemini-1.5-pro\nx = {1: 2}\nprint(x)", False)]
+    assert offered(ran) == [("x = {1: 2}\nprint(x)", False)]
     assert ran.shown[0]["text/plain"] == "x = {1: 2}\nprint(x)"
     assert "Sure" not in ran.shown[0]["text/html"]
     assert "the code is in the next cell" in footer(ran)
@@ -99,7 +99,7 @@ def test_a_shell_script_becomes_a_bash_cell(k: Kernel, far: Served) -> None:
     says(far, "a\n```bash\nls\n```")
     ran = k.run("%gprochat -f code show me")
 
-    assert offered(ran) == [("%%bash\n# Written by gemini-1.5-pro\nls", False)]
+    assert offered(ran) == [("%%bash\nls", False)]
     assert "it is a shell script" in footer(ran)
 
 
@@ -194,15 +194,15 @@ def test_a_stopped_reply_inserts_nothing(k: Kernel, far: Served) -> None:
     assert offered(ran) == []
     assert ran.shown[0]["text/plain"].startswith("x = 1\n")
     [(text, _)] = offered(k.run("%gprochat insert"))
-    assert text.startswith("# Written by gemini-1.5-pro\nx = 1\n")
+    assert text.startswith("x = 1\n")
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("insert", "# Written by gemini-1.5-pro\nx = {1: 2}\nprint(x)"),
-        ("insert 1", "# Written by gemini-1.5-pro\nx = {1: 2}\nprint(x)"),
-        ("insert 2", "%%bash\n# Written by gemini-1.5-pro\nls"),
+        ("insert", "x = {1: 2}\nprint(x)"),
+        ("insert 1", "x = {1: 2}\nprint(x)"),
+        ("insert 2", "%%bash\nls"),
     ],
 )
 def test_insert_takes_a_block_of_the_last_reply(

@@ -14,7 +14,17 @@ import pytest
 from tests.gateways import Served, served
 from tests.kernels import Kernel, kernel
 
-HEAVY = ("aiohttp", "anywidget", "ipywidgets", "nest_asyncio", "nest_asyncio2", "markdown_it")
+HEAVY = (
+    "aiohttp",
+    "anywidget",
+    "executing",
+    "gprochat_magic.engine",
+    "gprochat_magic.notebook.commands",
+    "ipywidgets",
+    "markdown_it",
+    "nest_asyncio",
+    "nest_asyncio2",
+)
 
 WITNESS = """
 import gc, glob, os, sys, tempfile, threading

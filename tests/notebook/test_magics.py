@@ -45,6 +45,14 @@ def test_a_trailing_question_mark_belongs_to_the_prompt(k: Kernel) -> None:
     assert k.value(_PROMPTS) == ["what is this?", "what's that??"]
 
 
+def test_a_question_that_is_assigned(k: Kernel) -> None:
+    """Its question mark is the prompt's as well, and the name gets the reply."""
+    k.run("x = %gprochat -q what's this?\nif x:\n    y = %gprochat -q why (a?")
+
+    assert k.value(_PROMPTS) == ["what's this?", "why (a?"]
+    assert k.value("len(x) > 0, len(y) > 0") == (True, True)
+
+
 def test_help_is_still_help(k: Kernel) -> None:
     """`%gprochat?` shows the help of the magic, and a string is left alone."""
     ran = k.run("text = '''\n%gprochat what is this?\n'''\n%gprochat?")

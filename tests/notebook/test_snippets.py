@@ -45,16 +45,14 @@ def test_the_code_for_a_cell(text: str, expected: Snippet) -> None:
 @pytest.mark.parametrize(
     ("snippet", "expected"),
     [
-        (Snippet("x = 1"), "# Written by m (b)\nx = 1"),
-        (Snippet("ls", "bash"), "%%bash\n# Written by m (b)\nls"),
-        (Snippet("%%time\nx"), "%%time\n# Written by m (b)\nx"),
+        (Snippet("x = 1"), "x = 1"),
+        (Snippet("ls", "bash"), "%%bash\nls"),
         (Snippet("%%writefile a.txt\nx"), "%%writefile a.txt\nx"),
-        (Snippet("%%html\n<b>"), "%%html\n<b>"),
     ],
 )
-def test_a_comment_names_the_author(snippet: Snippet, expected: str) -> None:
-    """A first line names who wrote it; a cell magic stays on top, and its data stays as it is."""
-    assert snippet.cell("m\n(b)") == expected
+def test_a_cell_holds_the_code_alone(snippet: Snippet, expected: str) -> None:
+    """Nothing is added but what makes a shell script run as one."""
+    assert snippet.cell == expected
 
 
 @pytest.mark.parametrize(
