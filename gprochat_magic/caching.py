@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
 from gprochat_magic import config, conversations
 from gprochat_magic.conversation import State
 from gprochat_magic.errors import GPROChatError
+from gprochat_magic.store import Outcome
 from gprochat_magic.store.cache import Cache
 from gprochat_magic.transport import Ask, Exchange
 
@@ -57,7 +58,7 @@ async def found(exchange: Exchange, mode: Mode, settings: config.Settings) -> Ke
     key = key_of(exchange.ask, settings) if mode == "use" else ""
     if not key:
         return None
-    cache = _cache()
+    cache = opened()
     try:
         text = await asyncio.to_thread(cache.get, key)
     except GPROChatError:
@@ -70,21 +71,35 @@ def keep(exchange: Exchange | Kept, mode: Mode, settings: config.Settings) -> No
     if mode and isinstance(exchange, Exchange) and exchange.state == "complete":
         key = key_of(exchange.ask, settings)
         if key:
-            _cache().put(key, exchange.text)
+            opened().put(key, exchange.text)
+
+
+async def found_many(cache: Cache, keys: Sequence[str], since: float) -> dict[str, str]:
+    """The replies of these keys that were kept `since` then (seconds since the epoch)."""
+    try:
+        return await asyncio.to_thread(cache.get_many, keys, since)
+    except GPROChatError:
+        return {}  # a file that cannot be read now is no reason not to ask
+
+
+async def kept(cache: Cache, key: str, text: str) -> Outcome:
+    """Keep a whole reply under its key, and wait until it is where it stays."""
+    return await asyncio.wrap_future(cache.put(key, text))
 
 
 def size() -> tuple[int, int]:
     """How many replies are kept, and how many bytes of text they are."""
-    return _cache().size()
+    return opened().size()
 
 
 def clear() -> int:
     """Forget every kept reply; returns how many there were."""
-    cache = _cache()
+    cache = opened()
     count, _ = cache.size()
     cache.clear()
     return count
 
 
-def _cache() -> Cache:
+def opened() -> Cache:
+    """The cache in the store that is configured now."""
     return Cache(conversations.shared().store)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gprochat_magic import config, conversations, engine
+from gprochat_magic import batch, config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
 from gprochat_magic.draft import Draft, checked, unsent
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
@@ -142,6 +142,35 @@ class Chat:
         settings = config.current()
         model = model_for(options.model, settings)
         return preview(self.conversation, well_formed(prompt), options, settings, model=model)
+
+    def map(self, template: str, data: Any, **how: Any) -> Any:
+        """A prompt for each row of data: the answers, in the order and the shape of the data.
+
+        `data` is a list, a Series, a DataFrame (pandas or polars) or anything to iterate over;
+        `{column}` in the template is the row's value, `{item}` that of single values. A list gives
+        a list; otherwise it is a Series, or with `into="json"` a frame of the keys. A row that
+        fails has its error in its place; `.failed` lists those, `.retry_failed()` asks them again.
+
+        Keywords are those of `batch.Terms` (concurrency, per_minute, into, limit, cache, client,
+        raise_on_error, progress) and, of `Options`, model, system, timeout (seconds), proxy and
+        parameters. Finished rows are kept on disk: the same map again asks only for what is
+        missing. Raises `ConfigError` for what does not fit, before anything is sent.
+        """
+        return batch.mapped(self._planned(template, data, how))
+
+    async def amap(self, template: str, data: Any, **how: Any) -> Any:
+        """`map`, awaited."""
+        return await batch.mapped_awaited(self._planned(template, data, how))
+
+    def _planned(self, template: str, data: Any, how: dict[str, Any]) -> batch.Plan:
+        settings = config.current()
+        return batch.planned(
+            template,
+            data,
+            how,
+            settings=settings,
+            model=lambda options: model_for(options.model, settings),
+        )
 
     def batches(self, run: Run) -> Iterator[list[Event]]:
         """What a run yields, taken in this thread; see `Stream.batches`."""

@@ -23,7 +23,7 @@
     └── StreamInterruptedError          the reply broke off
         └── IdleTimeout                 the reply fell silent
 
-`ReplyInterrupted` stands apart: it is the user's own interrupt.
+`ReplyInterrupted` stands apart, and `MapInterrupted` with it: the user's own interrupt.
 No error holds headers, a query, proxy credentials, a signature or the secret.
 """
 
@@ -244,3 +244,20 @@ class ReplyInterrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return ["Stopped. The text so far is kept in the conversation."]
+
+
+class MapInterrupted(ReplyInterrupted):
+    """The user stopped a map. `done` of `total` rows are kept."""
+
+    hint = "Run the cell again to go on: only what is missing is asked."
+
+    def __init__(self, done: int = 0, total: int = 0) -> None:
+        self.done, self.total = done, total
+        self.message = f"Stopped. {done:,} of {total:,} rows are done and kept."
+        super().__init__(self.message)
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.message, f"  → {self.hint}"]
+
+    def __reduce__(self) -> tuple[type[MapInterrupted], tuple[int, int]]:
+        return MapInterrupted, (self.done, self.total)

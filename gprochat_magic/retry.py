@@ -49,6 +49,10 @@ class Policy:
         self._delay_of_next = 0.0
         self._on_wait = on_wait
 
+    def again(self, error: GPROChatError) -> float | None:
+        """Seconds until a request that ended so is made again; None if it is not."""
+        return self._delay_of_next if self._again(error) else None
+
     def attempts(self) -> tenacity.AsyncRetrying:
         """The loop to make attempts in; it raises the last attempt's own error."""
         return tenacity.AsyncRetrying(

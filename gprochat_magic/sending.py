@@ -112,7 +112,7 @@ async def send(
                     place.checkpoint(exchange, piece)
                     yield piece
         except GPROChatError as error:
-            _explain(error, target)
+            explain(error, target)
             sent.turn.error = error.message
             raise
         finally:
@@ -249,7 +249,7 @@ def _exchange(
     )
 
 
-def _explain(error: GPROChatError, target: Target) -> None:
+def explain(error: GPROChatError, target: Target) -> None:
     """Say why the embedded gateway broke off: the wire itself can only say that it did."""
     if isinstance(error, StreamInterruptedError) and target.renew is not None:
         reason = embedded.shared().reason(error.request_id or "")

@@ -51,7 +51,8 @@ class Exchange:
     """One send. Iterate `stream()` once; afterwards `state` says how it ended.
 
     `replaced` counts bytes that were no text, `attempts` the requests made; `request_id` is the
-    same for all of them, so that a gateway can tell a repeated request from a new one.
+    same for all of them, so that a gateway can tell a repeated request from a new one. `signed` is
+    a request that another process has signed, where this one has no secret.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Exchange:
         limits: Limits = Limits(),  # noqa: B008  # frozen, so sharing it is safe
         proxy: str = "",
         ssl_context: ssl.SSLContext | None = None,
+        signed: wire.Outgoing | None = None,
         on_wait: Callable[[Waiting], object] = lambda waiting: None,
     ) -> None:
         self.target, self.ask, self.limits = target, ask, limits
@@ -72,6 +74,7 @@ class Exchange:
             (lambda _: session) if isinstance(session, aiohttp.ClientSession) else session
         )
         self._clock, self._on_wait = clock, on_wait
+        self._outgoing = signed
         self._decoder = wire.TextDecoder()
         self._tail = Tail()
         self._deadline = 0.0
@@ -79,7 +82,9 @@ class Exchange:
         self._ended = False
         self._forgiven = False
         self._text: list[str] = []
-        self.request_id = uuid.uuid4().hex
+        self.request_id = (
+            signed.headers[wire.REQUEST_ID_HEADER] if signed is not None else uuid.uuid4().hex
+        )
         self.attempts = 0
 
     @property
@@ -152,7 +157,7 @@ class Exchange:
         raise AssertionError("the loop returns or raises")
 
     async def _attempt(self) -> Body:
-        outgoing = self._signed()
+        outgoing = self.signed()
         until = asyncio.get_running_loop().time() + self.limits.first_byte
         waited = f"no byte of a reply came within {self.limits.first_byte:g} s"
         self.attempts += 1
@@ -184,8 +189,9 @@ class Exchange:
             self.target = await self.target.renew()
             error.kind = "renew"
 
-    def _signed(self) -> wire.Outgoing:
-        return wire.build(
+    def signed(self) -> wire.Outgoing:
+        """The request, signed now; one that came signed stays as it is."""
+        return self._outgoing or wire.build(
             self.ask.messages,
             secret=self.target.secret.reveal(),
             timestamp=self._clock.now(self.target.endpoint),

@@ -15,7 +15,7 @@ import gprochat_magic
 
 HEAVY = (
     "aiohttp", "anywidget", "ipywidgets", "nest_asyncio", "nest_asyncio2", "sqlite3", "pandas",
-    "polars", "numpy", "PIL", "matplotlib",
+    "polars", "numpy", "PIL", "matplotlib", "tqdm", "distributed",
 )  # fmt: skip
 MODULES = [m.name for m in pkgutil.walk_packages(gprochat_magic.__path__, "gprochat_magic.")]
 

@@ -51,7 +51,8 @@ class Asking:
             value = commands.run(self._magics, typed.command, typed.text)
         else:
             value = self._asked(typed.text, typed.options)
-        return None if value is None else self._handed_over(value)
+        is_plain = value is None or typed.command in commands.SHOWN
+        return value if is_plain else self._handed_over(value)
 
     def _asked(self, text: str, options: argparse.Namespace) -> Any:
         if not text.strip():

@@ -18,6 +18,7 @@ from gprochat_magic.notebook import (
     control,
     costs,
     grammar,
+    mapping,
     preview,
     repair,
     threads,
@@ -85,7 +86,8 @@ def _help(magics: GPROChatMagics, argument: str) -> str:
 def _flags_in(shape: Shape) -> list[str]:
     """What the flags of a subcommand do, a line each, where they are those of a prompt."""
     words = re.findall(r"-[-\w]+", shape.argument)
-    flags = dict.fromkeys(grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME)
+    known = [grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME]
+    flags = shape.flags or dict.fromkeys(known)
     return [f"  {flag.spelling:<28}{flag.help}" for flag in flags]
 
 
@@ -158,6 +160,9 @@ _ALL = (
     *backends.ROWS,
     *control.ROWS,
     *costs.ROWS,
+    *mapping.ROWS,
 )
 _ROWS = {shape.name: (shape, action) for shape, action in _ALL}
+SHOWN = frozenset(shape.name for shape, _ in _ALL if shape.shown)
+"""The subcommands whose value the shell displays."""
 SHAPES = tuple(shape for shape, _ in _ROWS.values())

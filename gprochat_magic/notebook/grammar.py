@@ -10,7 +10,7 @@ import argparse
 import difflib
 import functools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from gprochat_magic.notebook import formats, insertion, values
+from gprochat_magic.notebook.shapes import Row as Row
+from gprochat_magic.notebook.shapes import Shape as Shape
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
-    return seconds
+    return values.above_zero(text, "a number of seconds")
 
 
 def _name(text: str) -> str:
@@ -123,7 +119,7 @@ FLAGS = (
         "TEMPERATURE",
         values.temperature,
     ),
-    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.tokens),
+    Flag(("--max-tokens",), "the longest reply, in tokens", "N", values.count),
     Flag(
         ("-p", "--parameter"),
         "a further parameter for the model; VALUE is JSON, or text where it is none",
@@ -157,33 +153,6 @@ BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
-
-    `completes` names what Tab offers for the argument: conversation, subcommand, setting, …
-    """
-
-    name: str
-    argument: str
-    pattern: str
-    help: str
-    completes: str = ""
-
-    def fits(self, rest: str) -> bool:
-        """Whether what follows the name is an argument, and the line no prompt."""
-        return bool(re.fullmatch(self.pattern, rest))
-
-    @property
-    def usage(self) -> str:
-        """The line to type."""
-        return f"%gprochat {self.name} {self.argument}".strip()
-
-
-Row = tuple[Shape, Callable[[Any, str], Any]]
-"""A subcommand and what it does: given the magics and its argument, it says text or sends."""
-
-
-@dataclass(frozen=True)
 class Line:
     """What was typed: a subcommand with its argument, or options and a prompt."""
 
@@ -194,7 +163,7 @@ class Line:
 
 def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
     """Read what follows the magic. Raises `UsageError` in one line, and then nothing is sent."""
-    if cell is None and (command := _command(line.strip(), commands)):
+    if command := _command(line.strip(), cell, commands):
         return command
     options, text = flags_of(line)
     prompt = text if cell is None else "\n".join(filter(None, [text, cell.rstrip("\n")]))
@@ -203,8 +172,8 @@ def parse(line: str, cell: str | None, commands: Collection[Shape]) -> Line:
 
 def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     """The options at the start of a line and the text behind them. Raises `UsageError`."""
-    arguments, text = _flags(line)
-    options = _parser().parse_args(arguments)
+    arguments, text = _flags(line, BY_NAME, [])
+    options = _parser(FLAGS).parse_args(arguments)
     for flag in FLAGS:
         for other in flag.excludes:
             if given(options, flag.dest) and given(options, other.replace("-", "_")):
@@ -213,16 +182,36 @@ def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     return options, text
 
 
+def words_of(line: str, flags: tuple[Flag, ...]) -> tuple[argparse.Namespace, list[str]]:
+    """The options anywhere in a line, of a table, and its other words. Raises `UsageError`."""
+    by_name = {name: flag for flag in flags for name in flag.names}
+    words: list[str] = []
+    met: list[Flag] = []
+    arguments, line = _flags(line, by_name, met)
+    while word := _WORD.match(line):
+        words.append(word[1])
+        more, line = _flags(line[word.end() :], by_name, met)
+        arguments += more
+    return _parser(flags).parse_args(arguments), words
+
+
 def given(options: argparse.Namespace, name: str) -> bool:
     """Whether a flag was typed."""
     return getattr(options, name) not in (None, False)
 
 
-def _command(line: str, commands: Collection[Shape]) -> Line | None:
+def _command(line: str, cell: str | None, commands: Collection[Shape]) -> Line | None:
     first, _, rest = line.partition(" ")
+    none = _parser(FLAGS).parse_args([])
     for shape in commands:
-        if first == shape.name and shape.fits(rest.strip()):
-            return Line(first, rest.strip(), _parser().parse_args([]))
+        if first != shape.name:
+            continue
+        if cell is None and shape.fits(rest.strip()):
+            return Line(first, rest.strip(), none)
+        if cell is not None and shape.cell and shape.cell.fullmatch(rest.strip()):
+            return Line(first, f"{rest.strip()}\n{cell}", none)
+    if cell is not None:
+        return None
     names = [shape.name for shape in commands if shape.name]
     if first and not rest and first not in names:
         # One word so close to a subcommand is a slip, not a question to a model.
@@ -236,25 +225,24 @@ def _command(line: str, commands: Collection[Shape]) -> Line | None:
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTALL)
 
 
-def _flags(line: str) -> tuple[list[str], str]:
+def _flags(line: str, by_name: Mapping[str, Flag], met: list[Flag]) -> tuple[list[str], str]:
     """The flags at the start of a line as arguments, and the text behind them as typed."""
     arguments: list[str] = []
-    met: list[Flag] = []
     while (word := _WORD.match(line)) and word[1].startswith("-"):
         name, equals, value = word[1].partition("=")
         if name == "--":
             return arguments, line[word.end() :].strip()
         if not re.match(r"--?[^\W\d]", name):
             break  # a dash, a number or an arrow begins a prompt
-        flag = BY_NAME.get(name)
+        flag = by_name.get(name)
         if flag is None:
-            raise UsageError(_unknown(name))
+            raise UsageError(_unknown(name, by_name))
         line = line[word.end() :]
         if flag.metavar and not equals:
             word = _WORD.match(line)
             if word is None:
                 raise UsageError(f"{name} needs a value: {flag.spelling}")
-            value, line = _unquoted(word[1]), line[word.end() :]
+            value, line = unquoted(word[1]), line[word.end() :]
         elif equals and not flag.metavar:
             raise UsageError(f"{name} takes no value")
         if flag in met and not flag.repeat:
@@ -264,20 +252,21 @@ def _flags(line: str) -> tuple[list[str], str]:
     return arguments, line.strip()
 
 
-def _unquoted(word: str) -> str:
+def unquoted(word: str) -> str:
+    """A word without the quotes that it was put in."""
     return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "\"'" and len(word) > 1 else word
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, BY_NAME, 1)
+def _unknown(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "%gprochat help lists the flags."
     return f"no flag {name}; {hint} (Put -- before a prompt that begins so.)"
 
 
 @functools.cache
-def _parser() -> MagicArgumentParser:
+def _parser(flags: tuple[Flag, ...]) -> MagicArgumentParser:
     parser = MagicArgumentParser("%gprochat", add_help=False)  # type: ignore[no-untyped-call]
-    for flag in FLAGS:
+    for flag in flags:
         if flag.metavar:
             parser.add_argument(
                 *flag.names,

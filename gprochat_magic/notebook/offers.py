@@ -24,9 +24,13 @@ class Offers:
         """What a word can become behind those before it."""
         before = [word for word in before if word]
         last = before[-1] if before else ""
-        if (flag := grammar.BY_NAME.get(last)) and flag.metavar:
+        shape = self._shapes.get(before[0]) if before else None
+        own = {name: flag for flag in shape.flags for name in flag.names} if shape else {}
+        if (flag := (own or grammar.BY_NAME).get(last)) and flag.metavar:
             return self._values(flag.completes, flag.choices)
-        if before and (shape := self._shapes.get(before[0])):
+        if own and fragment.startswith("-"):
+            return [name for name in own if name.startswith(fragment)]
+        if shape:
             return self._values(shape.completes, (), before[1:])
         if fragment.startswith("-"):
             return [name for name in grammar.BY_NAME if name.startswith(fragment)]
@@ -40,7 +44,7 @@ class Offers:
                 return []  # a history that cannot be read now has no names to offer
         if kind == "context":
             return [*self.names(""), "In[", "Out[", "Err[", *context.WORDS, "file:"]
-        if kind == "picture":
+        if kind in ("picture", "variable"):
             return self.names("")
         if kind == "subcommand" and not before:
             return list(self._shapes)

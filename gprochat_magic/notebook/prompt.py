@@ -7,25 +7,23 @@ what a value contains is never looked at again. Everything else stays as typed, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from IPython.core.error import UsageError
 
+from gprochat_magic import fields
+from gprochat_magic.fields import NAME
 from gprochat_magic.messages import ImagePart
 
 MOST = 200_000
 """Characters that one value may add; more is cut, and said."""
 
-_NAME = r"[^\W\d]\w*"
 _KEY = r"-?\d+|\"[^\"\\\n]*\"|'[^'\\\n]*'"
-_FORMAT = r"(?:!(?P<convert>[rsa]))?(?::(?P<spec>[^{}\n]*))?"
-_PATH = rf"(?P<name>{_NAME})(?P<path>(?:\.{_NAME}|\[(?:{_KEY})\])*)"
-_EXPRESSION = rf"{_PATH}{_FORMAT}"
-_FIELD = re.compile(rf"(?P<escape>\{{(?=\{{[^{{}}\n]*\}}\}}))?\{{{_EXPRESSION}\}}(?(escape)\}})")
-_CONVERT: dict[str, Callable[[Any], str]] = {"r": repr, "s": str, "a": ascii}
-_STEP = re.compile(rf"\.(?P<attribute>{_NAME})|\[(?P<key>{_KEY})\]")
+_PATH = rf"(?P<name>{NAME})(?P<path>(?:\.{NAME}|\[(?:{_KEY})\])*)"
+_FIELD = fields.pattern(_PATH)
+_STEP = re.compile(rf"\.(?P<attribute>{NAME})|\[(?P<key>{_KEY})\]")
 
 
 @dataclass
@@ -112,9 +110,7 @@ def _key(text: str) -> int | str:
 
 def _formatted(found: Any, convert: str | None, spec: str, expression: str) -> str:
     try:
-        if convert:
-            found = _CONVERT[convert](found)
-        return format(found, spec)
+        return fields.formatted(found, convert, spec)
     except Exception as error:  # noqa: BLE001  # a value's own __format__ or __repr__ may raise anything
         if spec and isinstance(error, (ValueError, TypeError)):
             # {key: value} of a JSON object or a dict is no format, so it is text.

@@ -24,11 +24,22 @@ def temperature(text: str) -> float:
     return number
 
 
-def tokens(text: str) -> int:
-    """How many tokens, 1 or more."""
+def count(text: str) -> int:
+    """A whole number, 1 or more."""
     if not text.isdecimal() or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"a whole number above 0 is needed, not {text!r}")
     return int(text)
+
+
+def above_zero(text: str, what: str = "a number") -> float:
+    """A number above 0, called `what` where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{what} above 0 is needed, not {text!r}")
+    return number
 
 
 def parameter(text: str) -> tuple[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gprochat_magic.store.backlog import Outcome
 from gprochat_magic.store.database import Database
@@ -32,10 +33,11 @@ class _Change(Operation):
 class _Put(_Change):
     name: str
     reply: str
+    at: float = field(default_factory=time.time)
 
     def write(self, database: Database, known: Known) -> None:
         """Put the reply there, in place of an earlier one."""
-        row = (self.name, time.time(), _checksum(self.name, self.reply), self.reply)
+        row = (self.name, self.at, _checksum(self.name, self.reply), self.reply)
         database.conn.execute("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?)", row)
 
 
@@ -54,12 +56,23 @@ class Cache:
 
     def get(self, key: str) -> str | None:
         """The reply under a key. Raises `GPROChatError` if the file cannot be read."""
-        waiting, found = self._store._ask(lambda conn: _read(conn, key))
+        return self.get_many([key]).get(key)
+
+    def get_many(self, keys: Sequence[str], since: float = 0.0) -> dict[str, str]:
+        """The replies under these keys that were kept `since` then (seconds since the epoch).
+
+        Raises as `get` does.
+        """
+        waiting, read = self._store._ask(
+            lambda conn: {key: _read(conn, key, since) for key in keys}
+        )
+        found = {key: reply for key, reply in (read or {}).items() if reply is not None}
+        wanted = set(keys)
         for change in waiting:
-            if isinstance(change, _Put) and change.name == key:
-                found = change.reply
+            if isinstance(change, _Put) and change.name in wanted and change.at >= since:
+                found[change.name] = change.reply
             elif isinstance(change, _Clear):
-                found = None
+                found.clear()
         return found
 
     def put(self, key: str, reply: str) -> Future[Outcome]:
@@ -76,8 +89,9 @@ class Cache:
         return self._store._ask(_size)[1] or (0, 0)
 
 
-def _read(conn: sqlite3.Connection, key: str) -> str | None:
-    row = conn.execute("SELECT checksum, reply FROM cache WHERE key = ?", (key,)).fetchone()
+def _read(conn: sqlite3.Connection, key: str, since: float) -> str | None:
+    statement = "SELECT checksum, reply FROM cache WHERE key = ? AND created >= ?"
+    row = conn.execute(statement, (key, since)).fetchone()
     return row["reply"] if row and row["checksum"] == _checksum(key, row["reply"]) else None
 
 

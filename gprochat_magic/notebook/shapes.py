@@ -1,0 +1,43 @@
+"""The shape of a subcommand: its name, what fits behind it, and what help says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gprochat_magic.notebook.grammar import Flag
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A subcommand's name, its argument as help writes it, the pattern that fits it, its help.
+
+    `completes` names what Tab offers for the argument: conversation, subcommand, setting, …
+    `cell` is the pattern of the first line where it also has a cell form; `flags` are its own where
+    they are not those of a prompt. `shown` says that the shell displays what it gives.
+    """
+
+    name: str
+    argument: str
+    pattern: str
+    help: str
+    completes: str = ""
+    cell: re.Pattern[str] | None = None
+    flags: tuple[Flag, ...] = ()
+    shown: bool = False
+
+    def fits(self, rest: str) -> bool:
+        """Whether what follows the name is an argument, and the line no prompt."""
+        return bool(re.fullmatch(self.pattern, rest))
+
+    @property
+    def usage(self) -> str:
+        """The line to type."""
+        return f"%gprochat {self.name} {self.argument}".strip()
+
+
+Row = tuple[Shape, Callable[[Any, str], Any]]
+"""A subcommand and what it does: given the magics and its argument, it says text or sends."""
