@@ -24,7 +24,8 @@ FLOORS: list[set[str]] = [
     {"draft"},
     {"sending"},
     {"chat"},
-    {"notebook"},
+    {"notebook", "cli"},
+    {"__main__"},
     {DOOR},
 ]
 """The rooms from the ground up: an import points to a lower floor, or stays in its room."""
@@ -51,7 +52,9 @@ OUTSIDE = {
     "pygments": {"highlight"},
     "tenacity": {"retry"},
     "psutil": {"store", "notebook"},
-    "signal": {"stream"},
+    "signal": {"stream", "gateway"},
+    "prometheus_client": {"gateway"},
+    "redis": {"gateway"},
     "pandas": set[str](),
     "polars": set[str](),
     "numpy": set[str](),
@@ -63,6 +66,10 @@ OUTSIDE = {
 LATE = {
     (DOOR, "notebook"): "outside a shell the shell's part is of no use",
     ("gateway.backends.keys", "keyring"): "an extra, and slow to import",
+    ("gateway.service", "gateway.metrics"): "its package is an extra",
+    ("gateway.service", "gateway.team"): "its package is an extra",
+    ("cli", "asyncio"): "slow to import, and not every command needs it",
+    ("cli", "gateway.service"): "brings aiohttp, which not every command needs",
     ("markdown", "markup"): "brings the parser, which loading must not",
     ("notebook.magics", "chat"): "brings aiohttp, which loading must not",
     ("notebook", "conversations"): "brings SQLite, which loading must not",
