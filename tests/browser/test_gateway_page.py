@@ -61,6 +61,8 @@ def watched() -> Iterator[Watched]:
     records, changed = list[Record](), threading.Condition()
 
     def note(record: Record) -> None:
+        if record.path == "/favicon.ico":
+            return  # the browser asks by itself, once it is there
         with changed:
             records.append(record)
             changed.notify_all()
