@@ -1,72 +1,28 @@
-"""The command line: `gprochat serve`, `ask` and `history`.
-
-Every command is a row with its arguments; an error is two lines on stderr and exit code 1, a wrong
-argument exit code 2, a stop by Ctrl-C 130.
-"""
+"""`gprochat serve`: a signed gateway for a team."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gprochat_magic import config
+from gprochat_magic.cli import numbers
 from gprochat_magic.config import Secret
-from gprochat_magic.errors import ConfigError, GPROChatError
-from gprochat_magic.version import __version__
+from gprochat_magic.errors import ConfigError
 
 PORT = 8711
-"""Where `serve` listens unless it is told otherwise."""
+"""Where it listens unless it is told otherwise."""
 STORE_VARIABLE = "GPROCHAT_REDIS_URL"
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is what comes out."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    try:
-        code: int = given.run(given, parser.error)
-    except GPROChatError as error:
-        sys.stderr.write("\n".join(error._render_traceback_()) + "\n")
-        return 1
-    except KeyboardInterrupt as stop:
-        render = getattr(stop, "_render_traceback_", lambda: ["Stopped."])
-        sys.stderr.write("\n" + "\n".join(render()) + "\n")
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has had enough. Python would complain at its own end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "gprochat",
-        description="Talk to a language model, or serve one to a team.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"gprochat-magic {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, about, add, run in _COMMANDS:
-        # No abbreviations: what looks like --secret must not become the name of a file.
-        command = commands.add_parser(
-            name, help=about, description=about.capitalize() + ".", allow_abbrev=False
-        )
-        add(command)
-        command.set_defaults(run=run)
-    return parser
-
 
 Fail = Callable[[str], object]
 
 
-def _serve_arguments(command: argparse.ArgumentParser) -> None:
+def arguments(command: argparse.ArgumentParser) -> None:
+    """What may follow the command."""
     hub, prefix = _from_hub()
     add = command.add_argument
     add("--backend", default="demo", help="demo, PROVIDER, PROVIDER/MODEL or a URL")
@@ -74,30 +30,41 @@ def _serve_arguments(command: argparse.ArgumentParser) -> None:
     add("--base-url", default="", metavar="URL", help="a server that speaks chat completions")
     add("--host", default=hub[0], help="the address to listen on (%(default)s)")
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--port", type=_port, default=hub[1], help="the port (%(default)s)")
+    where.add_argument("--port", type=numbers.port, default=hub[1], help="the port (%(default)s)")
     where.add_argument("--socket", default="", metavar="PATH", help="a Unix socket in its place")
     add("--prefix", default=prefix, metavar="PATH", help="a path before /api/generate")
     add("--allowed-host", action="append", default=[], metavar="H", help="a name clients use")
     add("--secrets-file", type=Path, metavar="FILE", help="name:secret lines, readable by you only")
-    add("--requests-per-minute", type=_whole, default=0, metavar="N", help="of each client")
-    add("--concurrent", type=_whole, default=0, metavar="N", help="replies at a time, per client")
+    add("--requests-per-minute", type=numbers.whole, default=0, metavar="N", help="of each client")
+    add(
+        "--concurrent",
+        type=numbers.whole,
+        default=0,
+        metavar="N",
+        help="replies at a time, per client",
+    )
     add(
         "--queue",
-        type=_count,
+        type=numbers.count,
         default=0,
         metavar="N",
         help="more of them that may wait (%(default)s)",
     )
     add("--require-body-signature", action="store_true", help="refuse the older signature")
     add("--access-log", action=argparse.BooleanOptionalAction, default=True, help="on stdout")
-    add("--metrics", type=_port, metavar="PORT", help="figures for Prometheus, on 127.0.0.1")
+    add("--metrics", type=numbers.port, metavar="PORT", help="figures for Prometheus, on 127.0.0.1")
     add("--redis", default="", metavar="URL", help=f"shared by replicas; or {STORE_VARIABLE}")
     add(
-        "--drain", type=_whole, default=30, metavar="SECONDS", help="for running replies at the end"
+        "--drain",
+        type=numbers.whole,
+        default=30,
+        metavar="SECONDS",
+        help="for running replies at the end",
     )
 
 
-def _serve(given: argparse.Namespace, fail: Fail) -> int:
+def run(given: argparse.Namespace, fail: Fail) -> int:
+    """Serve until a signal ends it. Raises `ConfigError` for what keeps it from starting."""
     import asyncio
 
     from gprochat_magic.gateway import service  # brings aiohttp
@@ -165,24 +132,3 @@ def _from_hub() -> tuple[tuple[str, int], str]:
     if parts.hostname and parts.port:
         return (parts.hostname, parts.port), prefix
     return ("127.0.0.1", PORT), prefix
-
-
-def _number(text: str, least: int, most: int) -> int:
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"a number from {least} to {most} is needed, not {text!r}")
-    return int(text)
-
-
-def _whole(text: str) -> int:
-    return _number(text, 1, 10**6)
-
-
-def _count(text: str) -> int:
-    return _number(text, 0, 10**6)
-
-
-def _port(text: str) -> int:
-    return _number(text, 0, 65535)
-
-
-_COMMANDS = (("serve", "run a signed gateway for a team", _serve_arguments, _serve),)
