@@ -21,7 +21,7 @@ from gprochat_magic.gateway.crowd import Crowd
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
 from gprochat_magic.gateway.peers import is_foreign
 from gprochat_magic.gateway.record import Record
-from gprochat_magic.gateway.turnstile import Turnstile
+from gprochat_magic.gateway.turnstile import Turnstile, closing
 from gprochat_magic.messages import well_formed
 
 FAILURES = 100
@@ -118,6 +118,9 @@ class App:
         return web.Response(status=status, body=word, headers=_HEADERS)
 
     async def _admit(self, request: web.BaseRequest) -> Admitted:
+        if self._draining:
+            # Before its signature counts as used: another replica may answer this very request.
+            raise closing()
         peer, own = (request.get_extra_info(name) for name in ("peername", "sockname"))
         if self._owner_only and is_foreign(peer, own):
             raise Refused(403, "this gateway is another user's")
