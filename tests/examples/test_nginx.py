@@ -189,7 +189,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @asynchronous
 async def test_through_tls(tmp_path: Path) -> None:
-    """Signed prompts pass, by either replica, as they are made; replays and foreign hosts do not."""
+    """Signed prompts pass by either replica, as they are made; replays and foreign hosts do not."""
     with fronted(tmp_path) as front:
         assert [True] * 4 == ['"name"' in await front.ask("json") for _ in range(4)]
         for replica in front.replicas:

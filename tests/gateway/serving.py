@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from secrets import token_hex
 
 from gprochat_magic.config import Secret
@@ -84,22 +83,22 @@ def serving(
     *arguments: str,
     secret: str | None = None,
     ready: bool = True,
-    cwd: Path | None = None,
+    own_port: bool = True,
     **environment: str,
 ) -> Iterator[Serving]:
     """The command with these arguments, on a port of the system's choice unless they name one.
 
-    `secret` goes into its environment (None: one made up, empty: none); `ready` waits until it
-    listens.
+    With `own_port` False that is left to the environment. `secret` goes into its environment
+    (None: one made up, empty: none); `ready` waits until it listens.
     """
     secret = token_hex(32) if secret is None else secret
-    place = () if {"--port", "--socket"} & set(arguments) else ("--port", "0")
+    named = {"--port", "--socket"} & set(arguments) or not own_port
+    place = () if named else ("--port", "0")
     process = subprocess.Popen(
         [sys.executable, "-m", "gprochat_magic", "serve", *place, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=cwd,
         env={**os.environ, "GPROCHAT_SECRET_KEY": secret, **environment},
     )
     running = Serving(process, secret)
