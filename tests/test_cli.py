@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from gprochat_magic import conversations
+from gprochat_magic.cli import main
 from tests.gateways import served
 
 COMMAND = (sys.executable, "-m", "gprochat_magic")
@@ -21,6 +24,25 @@ COMMAND = (sys.executable, "-m", "gprochat_magic")
 def store(tmp_path: Path) -> Path:
     """A history file of the test's own."""
     return tmp_path / "history.sqlite"
+
+
+Here = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Here]:
+    """Runs a command in this process: its exit code, and what it wrote to stdout and stderr."""
+    monkeypatch.setenv("GPROCHAT_STORE", str(store))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        return code, *capsys.readouterr()
+
+    yield command
+    conversations.close()
 
 
 def environment(store: Path, **variables: str) -> dict[str, str]:
@@ -155,52 +177,52 @@ class TestAsk:
             ["nonsense"],
         ],
     )
-    def test_wrong_arguments(self, store: Path, arguments: list[str]) -> None:
+    def test_wrong_arguments(self, here: Here, store: Path, arguments: list[str]) -> None:
         """A wrong argument is exit code 2, and nothing is sent or kept."""
-        done = run(store, *arguments)
+        with pytest.raises(SystemExit) as caught:
+            here(*arguments)
 
-        assert (2, "") == (done.returncode, done.stdout)
+        assert 2 == caught.value.code
         assert not store.exists()
 
 
 class TestHistory:
-    def test_the_same_as_everywhere(self, store: Path, tmp_path: Path) -> None:
+    def test_the_same_as_everywhere(self, here: Here, store: Path, tmp_path: Path) -> None:
         """Turns of `ask` go on where they were, and are listed, shown, found and written."""
-        assert "No conversations" in run(store, "history").stdout
-        for prompt in ("json", "the word of the second prompt"):
-            assert 0 == run(store, "ask", "-c", "mine", prompt).returncode
+        assert "No conversations" in here("history")[1]
+        assert 0 == run(store, "ask", "-c", "mine", "json").returncode
+        assert 0 == here("ask", "-c", "mine", "the word of the second prompt")[0]
 
-        listed = run(store, "history").stdout
-        assert "mine" in listed
-        assert "2 turns" in listed
-        shown = run(store, "history", "show", "mine", "1").stdout
+        assert "mine                         2 turns" in here("history")[1]
+        shown = here("history", "show", "mine", "1")[1]
         assert "  > the word of the second prompt" in shown
         assert "> json" not in shown
-        assert run(store, "history", "search", "second", "prompt").stdout.startswith("mine")
+        assert here("history", "search", "second", "prompt")[1].startswith("mine")
 
         file = tmp_path / "mine.json"
-        assert 0 == run(store, "history", "export", "mine", str(file)).returncode
+        export = ("history", "export", "mine", str(file))
+        assert 0 == here(*export)[0]
         assert 4 == len(json.loads(file.read_text())["messages"])
-        again = run(store, "history", "export", "mine", str(file))
-        assert 1 == again.returncode
-        assert "--force" in again.stderr
-        assert 0 == run(store, "history", "export", "mine", str(file), "--force").returncode
+        code, _, said = here(*export)
+        assert 1 == code
+        assert "--force" in said
+        assert 0 == here(*export, "--force")[0]
 
-    def test_what_there_is_not(self, store: Path) -> None:
+    def test_what_there_is_not(self, here: Here) -> None:
         """An unknown conversation is an error in two lines that names the nearest one."""
-        run(store, "ask", "-c", "mine", "json")
+        here("ask", "-c", "mine", "json")
 
-        done = run(store, "history", "show", "mime")
+        code, out, said = here("history", "show", "mime")
 
-        assert (1, "") == (done.returncode, done.stdout)
-        assert 2 == len(done.stderr.splitlines())
-        assert "mine" in done.stderr
+        assert (1, "") == (code, out)
+        assert 2 == len(said.splitlines())
+        assert "mine" in said
 
-    def test_nothing_is_kept(self, store: Path) -> None:
+    def test_nothing_is_kept(self, here: Here) -> None:
         """--no-history leaves no conversation behind."""
-        assert 0 == run(store, "ask", "--no-history", "json").returncode
+        assert 0 == here("ask", "--no-history", "json")[0]
 
-        assert "No conversations" in run(store, "history").stdout
+        assert "No conversations" in here("history")[1]
 
 
 def test_help_is_light() -> None:

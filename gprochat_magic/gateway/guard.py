@@ -62,8 +62,9 @@ class Admitted:
 class Guard:
     """The judge of every request that reaches a gateway.
 
-    `clients` are those who may ask; `hosts` are the exact values of `Host` that are ours, `path`
-    the one that is served. Raises `ConfigError` for a secret that would not protect.
+    `clients` are those who may ask, and `news` gives others once these have changed; `hosts` are
+    the exact values of `Host` that are ours, `path` the one that is served. Raises `ConfigError`
+    for a secret that would not protect.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class Guard:
         origins: Iterable[str] = (ORIGIN,),
         require_body_signature: bool = False,
         nonces: NonceStore | None = None,
+        news: Callable[[], Sequence[Client] | None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.accept(clients)
+        self._news = news
         self._hosts = frozenset(hosts)
         self._path = path
         self._origins = frozenset(origins)
@@ -144,13 +147,23 @@ class Guard:
     def _proven(
         self, incoming: wire.Incoming, body: bytes, given: Sequence[str]
     ) -> tuple[wire.Trust, Client]:
+        found = self._found(incoming, body, given)
+        # A client whose secret is a moment old is nobody we know yet.
+        if found is None and (fresh := self._news()) is not None:
+            self.accept(fresh)
+            found = self._found(incoming, body, given)
+        unproven = found is None or len(given) > 1
+        if found is None or unproven or (found[0] == "prompt" and self._require_body_signature):
+            raise Refused(401, "the signature does not hold")
+        return found
+
+    def _found(
+        self, incoming: wire.Incoming, body: bytes, given: Sequence[str]
+    ) -> tuple[wire.Trust, Client] | None:
         header = given[0] if given else None
         secrets = [client.secret.reveal() for client in self._clients]
         proof = wire.verify(incoming, body, header, secrets, path=self._path)
-        unproven = proof is None or len(given) > 1
-        if proof is None or unproven or (proof.trust == "prompt" and self._require_body_signature):
-            raise Refused(401, "the signature does not hold")
-        return proof.trust, self._clients[proof.number]
+        return None if proof is None else (proof.trust, self._clients[proof.number])
 
     async def _remember(self, incoming: wire.Incoming) -> None:
         nonce = hashlib.sha256(incoming.signature.encode()).hexdigest()

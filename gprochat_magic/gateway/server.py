@@ -35,6 +35,7 @@ async def start(
     *,
     secrets: Sequence[str] | None = None,
     clients: Sequence[Client] = (),
+    news: Callable[[], Sequence[Client] | None] = lambda: None,
     backend: Backend | None = None,
     host: str = LOOPBACK,
     port: int = 0,
@@ -52,7 +53,8 @@ async def start(
 ) -> Gateway:
     """Start a gateway on the running loop, on a Unix socket where there is one, else on loopback.
 
-    `secrets` are made up where neither they nor `clients` are given; `backend` is the demo by
+    `secrets` are made up where neither they nor `clients` are given; `news` gives other clients
+    once they have changed; `backend` is the demo by
     default; `unix` True or False insists, and a text is the path of the socket; `hosts` are further
     values of `Host` that are ours, and `prefix` stands before the path. `record` is told of each
     request, `turnstile` lets clients in, `health` answers `/healthz`, and `owner_only` refuses
@@ -72,6 +74,7 @@ async def start(
         path=prefix + wire.PATH,
         require_body_signature=require_body_signature,
         nonces=nonces,
+        news=news,
         now=now,
     )
     crowd = Crowd(patience=body_timeout)
@@ -85,17 +88,7 @@ async def start(
         owner_only=owner_only,
         body_timeout=body_timeout,
     )
-    # One idle limit for a connection's first request and for its next.
-    server = Door(
-        app.handle,
-        crowd,
-        handler_cancellation=True,
-        access_log=None,
-        logger=_log,
-        keepalive_timeout=body_timeout,
-        lingering_time=1.0,
-        auto_decompress=False,
-    )
+    server = _door(app, crowd, idle=body_timeout)
     try:
         listener = await place.listen(server)
     except BaseException:
@@ -105,6 +98,20 @@ async def start(
 
 
 HEALTH = "/healthz"
+
+
+def _door(app: App, crowd: Crowd, *, idle: float) -> Door:
+    return Door(
+        app.handle,
+        crowd,
+        handler_cancellation=True,
+        access_log=None,
+        logger=_log,
+        # One idle limit for a connection's first request and for its next.
+        keepalive_timeout=idle,
+        lingering_time=1.0,
+        auto_decompress=False,
+    )
 
 
 def _check_exposure(host: str, *, secret: bool, hosts: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ async def serve(plan: Plan, say: Say) -> None:
     again. Raises `ConfigError` for what keeps it from starting.
     """
     async with contextlib.AsyncExitStack() as stack:
-        keys = Keys(plan)
+        keys = Keys(plan, say)
         clients = keys.read()
         backend = open_backend(plan.backend)
         stack.push_async_callback(_let_go, backend)
@@ -73,6 +73,7 @@ async def serve(plan: Plan, say: Say) -> None:
         metrics = _metrics() if plan.metrics is not None else None
         running = await server.start(
             clients=clients,
+            news=keys.news,
             backend=backend,
             host=plan.host,
             port=plan.port,
@@ -98,9 +99,10 @@ async def serve(plan: Plan, say: Say) -> None:
 class Keys:
     """Who may ask, as the plan says: a file that is read again, or the one secret."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, say: Say) -> None:
         self._secret = plan.secret
         self._file = SecretsFile(plan.secrets_file) if plan.secrets_file else None
+        self._say = say
         self.where = str(plan.secrets_file or "GPROCHAT_SECRET_KEY of this gateway's environment")
 
     def read(self) -> tuple[Client, ...]:
@@ -114,31 +116,40 @@ class Keys:
             )
         return (Client("default", self._secret),)
 
-    def reread(self, running: server.Gateway, say: Say) -> None:
-        """Take over what the file says now; if it is not in order, all stays as it was."""
+    def news(self) -> tuple[Client, ...] | None:
+        """Everyone, if the file has changed and is in order; None: all stays as it was."""
+        return self.again() if self._file is not None and self._file.changed() else None
+
+    def again(self) -> tuple[Client, ...] | None:
+        """Everyone, read again; None if the file is not in order, and all stays as it was."""
         try:
             clients = self.read()
-            running.accept(clients)
         except GPROChatError as error:
-            say(f"The secrets stay as they were: {error.message}. {error.hint}")
-        else:
-            names = {client.name for client in clients}
-            say(f"Secrets read again: {len(clients)} of {len(names)} clients.")
+            self._say(f"The secrets stay as they were: {error.message}. {error.hint}")
+            return None
+        names = {client.name for client in clients}
+        self._say(f"Secrets read again: {len(clients)} of {len(names)} clients.")
+        return clients
 
-    async def watch(self, running: server.Gateway, say: Say) -> None:
-        """Read the file again whenever it has changed, for ever."""
-        while self._file is not None:
+    async def watch(self, running: server.Gateway) -> None:
+        """Let those in the file ask, and nobody else, whenever it has changed; for ever."""
+        while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._file.changed():
-                self.reread(running, say)
+            if (clients := self.news()) is not None:
+                running.accept(clients)
 
 
 async def _until_told(
     plan: Plan, running: server.Gateway, keys: Keys, metrics: Metrics | None, say: Say
 ) -> None:
     presses: asyncio.Queue[str] = asyncio.Queue()
-    with _signals(presses.put_nowait, lambda: keys.reread(running, say)):
-        watching = asyncio.create_task(keys.watch(running, say))
+
+    def reread() -> None:
+        if (clients := keys.again()) is not None:
+            running.accept(clients)
+
+    with _signals(presses.put_nowait, reread):
+        watching = asyncio.create_task(keys.watch(running))
         try:
             name = await presses.get()
             if metrics is not None:

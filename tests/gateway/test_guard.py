@@ -220,6 +220,14 @@ class TestTrust:
 
         assert now(rotating.admit(built().body, headers()))
 
+    def test_a_secret_that_is_a_moment_old(self) -> None:
+        """A signature that nobody fits is tried again under the secrets that there are by now."""
+        news = [None, unnamed([SECRET])]
+        changing = Guard(unnamed([OTHER_SECRET]), [], now=lambda: NOW, news=lambda: news.pop(0))
+
+        assert 401 == refusal(changing.admit(built().body, headers())).status
+        assert now(changing.admit(built().body, headers()))
+
     @pytest.mark.parametrize(
         "sign",
         [None, 5, "", "short", "ж" * 64, "\ud800", "0" * 64, ["0" * 64], "upper", "padded"],
