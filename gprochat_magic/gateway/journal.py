@@ -20,10 +20,10 @@ class Journal:
     """
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out: TextIO | None = out
 
     def __call__(self, record: Record) -> None:
-        """Write the line of a request."""
+        """Write the line of a request. A log that cannot be written costs no reply."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         # A query is no part of any request of ours, and who knows what is in it.
         path = record.path.partition("?")[0]
@@ -38,8 +38,13 @@ class Journal:
             record.request_id,
             record.ending,
         ]
-        self._out.write(" ".join(words) + "\n")
-        self._out.flush()
+        if self._out is None:
+            return
+        try:
+            self._out.write(" ".join(words) + "\n")
+            self._out.flush()
+        except OSError:
+            self._out = None  # whoever read it has gone
 
 
 def _word(text: str) -> str:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from gprochat_magic import GPROChat, wire
+from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import AuthError, StreamInterruptedError
+from gprochat_magic.target import Target
+from tests.faults.sending import send
 from tests.gateway.conftest import Client
 from tests.gateway.serving import Serving, serving
 
@@ -123,6 +127,27 @@ class TestStart:
         assert "python_info" not in text
         foreign = [{"Host": "evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}]
         assert [403, 403, 403] == [get(**headers)[0] for headers in foreign]
+
+    @asynchronous
+    async def test_F108_noise_is_not_repeated(self, plain: Serving) -> None:
+        """What is no HTTP at all is refused, and its bytes are neither said nor logged."""
+        for noise in (b"\x16\x03\x01 canary\r\n\r\n", b"GET / canary\r\n\r\n", b"canary" * 9000):
+            assert (await client_of(plain).send(noise)).status in (0, 400)
+        await ask(plain)
+        plain.wait_for(" complete$")
+
+        assert not [line for line in plain.said + plain.logged if "canary" in line]
+
+    @asynchronous
+    async def test_F22_a_clock_that_is_off(self, plain: Serving) -> None:
+        """A client ten minutes behind learns the gateway's time, once, and is served."""
+        clock = Clock(lambda: time.time() - 600)
+        target = Target(plain.endpoint, plain.secret)
+
+        outcomes = [await send("", prompt="json", target=target, clock=clock) for _ in range(2)]
+
+        assert [2, 1] == [outcome.attempts for outcome in outcomes]
+        assert ["complete", "complete"] == [outcome.state for outcome in outcomes]
 
     def test_F118_open_addresses_need_secret_and_hosts(self) -> None:
         """Beyond this machine it refuses to start without a secret, and without names."""
