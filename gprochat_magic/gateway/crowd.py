@@ -10,7 +10,6 @@ import asyncio
 from typing import Any
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 LARGEST = 64
 
@@ -25,9 +24,9 @@ class Crowd:
     def __init__(self, *, largest: int = LARGEST, patience: float = 15.0) -> None:
         self._largest = largest
         self._patience = patience
-        self._waiting: dict[RequestHandler, asyncio.TimerHandle | None] = {}
+        self._waiting: dict[web.RequestHandler, asyncio.TimerHandle | None] = {}
 
-    def arrive(self, connection: RequestHandler) -> None:
+    def arrive(self, connection: web.RequestHandler) -> None:
         """A connection was made, or its last request has been answered."""
         self.leave(connection)
         loop = asyncio.get_running_loop()
@@ -35,20 +34,20 @@ class Crowd:
         if len(self._waiting) > self._largest:
             self._dismiss(next(iter(self._waiting)))
 
-    def ask(self, connection: RequestHandler) -> None:
+    def ask(self, connection: web.RequestHandler) -> None:
         """The head of a request is whole."""
         timer = self._waiting.get(connection)
         if timer is not None:
             timer.cancel()
             self._waiting[connection] = None
 
-    def leave(self, connection: RequestHandler) -> None:
+    def leave(self, connection: web.RequestHandler) -> None:
         """A connection is gone, or what it asks is admitted."""
         timer = self._waiting.pop(connection, None)
         if timer is not None:
             timer.cancel()
 
-    def _dismiss(self, connection: RequestHandler) -> None:
+    def _dismiss(self, connection: web.RequestHandler) -> None:
         self.leave(connection)
         transport = connection.transport
         if isinstance(transport, asyncio.WriteTransport):
@@ -66,12 +65,14 @@ class Door(web.Server):
         super().__init__(handler, **options)
         self._crowd = crowd
 
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Called by the library for each new connection."""
         super().connection_made(handler, transport)
         self._crowd.arrive(handler)
 
-    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
         """Called by the library when a connection is gone."""
         super().connection_lost(handler, exc)
         self._crowd.leave(handler)

@@ -65,6 +65,8 @@ async def serve(plan: Plan, say: Say) -> None:
     again. Raises `ConfigError` for what keeps it from starting.
     """
     async with contextlib.AsyncExitStack() as stack:
+        # From the start, so that none comes too early.
+        signals = stack.enter_context(_signals())
         keys = Keys(plan, say)
         clients = keys.read()
         backend = open_backend(plan.backend)
@@ -93,7 +95,7 @@ async def serve(plan: Plan, say: Say) -> None:
             said.append(f"Figures for Prometheus: {await metrics.listen(plan.metrics)}")
         for line in said:
             say(line)
-        await _until_told(plan, running, keys, metrics, say)
+        await _until_told(plan, running, keys, metrics, signals, say)
 
 
 class Keys:
@@ -140,47 +142,54 @@ class Keys:
 
 
 async def _until_told(
-    plan: Plan, running: server.Gateway, keys: Keys, metrics: Metrics | None, say: Say
+    plan: Plan,
+    running: server.Gateway,
+    keys: Keys,
+    metrics: Metrics | None,
+    signals: asyncio.Queue[str],
+    say: Say,
 ) -> None:
-    presses: asyncio.Queue[str] = asyncio.Queue()
+    watching = asyncio.create_task(keys.watch(running))
+    try:
+        name = await _end_told(running, keys, signals)
+        if metrics is not None:
+            metrics.drain()
+        say(f"{name}: running replies may end within {plan.drain:g} s; new ones are refused.")
+        ending = asyncio.create_task(running.drain(plan.drain))
+        again = asyncio.create_task(_end_told(running, keys, signals))
+        await asyncio.wait({ending, again}, return_when=asyncio.FIRST_COMPLETED)
+        whole = ending.done() and ending.result()
+        say("Ended." if whole else "Ended; some replies were cut off.")
+        for task in (ending, again):
+            task.cancel()
+        await asyncio.gather(ending, again, return_exceptions=True)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
-    def reread() -> None:
+
+async def _end_told(running: server.Gateway, keys: Keys, signals: asyncio.Queue[str]) -> str:
+    """The name of the next signal that means the end; others are seen to."""
+    while (name := await signals.get()) == "SIGHUP":
         if (clients := keys.again()) is not None:
             running.accept(clients)
-
-    with _signals(presses.put_nowait, reread):
-        watching = asyncio.create_task(keys.watch(running))
-        try:
-            name = await presses.get()
-            if metrics is not None:
-                metrics.drain()
-            say(f"{name}: running replies may end within {plan.drain:g} s; new ones are refused.")
-            ending = asyncio.create_task(running.drain(plan.drain))
-            again = asyncio.create_task(presses.get())
-            await asyncio.wait({ending, again}, return_when=asyncio.FIRST_COMPLETED)
-            whole = ending.done() and ending.result()
-            say("Ended." if whole else "Ended; some replies were cut off.")
-            for task in (ending, again):
-                task.cancel()
-            await asyncio.gather(ending, again, return_exceptions=True)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+    return name
 
 
 @contextlib.contextmanager
-def _signals(end: Callable[[str], object], reread: Callable[[], object]) -> Iterator[None]:
+def _signals() -> Iterator[asyncio.Queue[str]]:
+    """The names of the signals that come meanwhile."""
     loop = asyncio.get_running_loop()
+    come: asyncio.Queue[str] = asyncio.Queue()
     added = []
     # Where the loop takes none, such as on Windows, Ctrl-C ends the process as it always does.
     with contextlib.suppress(NotImplementedError):
-        for name in ("SIGTERM", "SIGINT"):
-            loop.add_signal_handler(getattr(signal, name), end, name)
-            added.append(getattr(signal, name))
-        loop.add_signal_handler(signal.SIGHUP, reread)
-        added.append(signal.SIGHUP)
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            number = signal.Signals[name]
+            loop.add_signal_handler(number, come.put_nowait, name)
+            added.append(number)
     try:
-        yield
+        yield come
     finally:
         for number in added:
             loop.remove_signal_handler(number)

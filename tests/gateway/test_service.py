@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gprochat_magic import GPROChat, wire
+from gprochat_magic.cli import main
 from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import AuthError, StreamInterruptedError
@@ -62,10 +63,24 @@ def health(running: Serving) -> tuple[int, bytes]:
         return refused.code, refused.read()
 
 
-def refused(*arguments: str, **environment: str) -> tuple[int, list[str]]:
-    """Exit code and words of a command that does not start."""
-    with serving(*arguments, ready=False, **environment) as running:
-        return running.over(), running.said
+Refuse = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Exit code and words of a command that does not start, run in this process."""
+
+    def command(*arguments: str, secret: str = token_hex(32)) -> tuple[int, list[str]]:
+        monkeypatch.setenv("GPROCHAT_SECRET_KEY", secret)
+        try:
+            code = main(["serve", *arguments])
+        except SystemExit as wrong:
+            code = int(str(wrong.code))
+        out, err = capsys.readouterr()
+        assert "" == out
+        return code, err.splitlines()
+
+    return command
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +164,7 @@ class TestStart:
         assert [2, 1] == [outcome.attempts for outcome in outcomes]
         assert ["complete", "complete"] == [outcome.state for outcome in outcomes]
 
-    def test_F118_open_addresses_need_secret_and_hosts(self) -> None:
+    def test_F118_open_addresses_need_secret_and_hosts(self, refused: Refuse) -> None:
         """Beyond this machine it refuses to start without a secret, and without names."""
         for said in (
             refused("--host", "0.0.0.0", "--allowed-host", "gate.example", secret=""),
@@ -178,7 +193,7 @@ class TestStart:
             assert f"http://gate.example:{port}/api/generate" == running.endpoint
 
     @pytest.mark.parametrize("weak", ["", "short", "x" * 40 + ":"])
-    def test_F116_no_or_a_weak_secret(self, weak: str) -> None:
+    def test_F116_no_or_a_weak_secret(self, refused: Refuse, weak: str) -> None:
         """Nobody could sign, or anybody could: it does not start, and does not repeat it."""
         code, lines = refused(secret=weak)
 
@@ -198,14 +213,14 @@ class TestStart:
             ["--secret", "x" * 32],
         ],
     )
-    def test_wrong_arguments(self, arguments: list[str]) -> None:
+    def test_wrong_arguments(self, refused: Refuse, arguments: list[str]) -> None:
         """A wrong argument is named, with exit code 2, and nothing starts."""
         code, lines = refused(*arguments)
 
         assert 2 == code
         assert arguments[0] in lines[-1]
 
-    def test_a_password_on_the_command_line(self) -> None:
+    def test_a_password_on_the_command_line(self, refused: Refuse) -> None:
         """An address with a password is refused: others could see it in the list of processes."""
         code, lines = refused("--redis", "redis://:hidden@localhost:6379")
 
@@ -213,7 +228,7 @@ class TestStart:
         assert "GPROCHAT_REDIS_URL" in lines[1]
         assert "hidden" not in "".join(lines)
 
-    def test_a_taken_port(self, plain: Serving) -> None:
+    def test_a_taken_port(self, refused: Refuse, plain: Serving) -> None:
         """A port that is taken is said in two lines."""
         port = str(urlsplit(plain.endpoint).port)
 
@@ -265,15 +280,15 @@ class TestSocket:
 
             assert 200 == (await client.send(client.post())).status
             assert 0o600 == stat.S_IMODE(path.stat().st_mode)
-            code, lines = refused("--socket", str(path))
-            assert 1 == code
-            assert "another gateway" in lines[0]
+            with serving("--socket", str(path), ready=False) as second:
+                assert 1 == second.over()
+                assert "another gateway" in second.said[0]
         assert path.exists()
         with serving("--socket", str(path)) as again:
             assert 0 == again.end()
         assert not path.exists()
 
-    def test_what_is_no_socket_stays(self, tmp_path: Path) -> None:
+    def test_what_is_no_socket_stays(self, refused: Refuse, tmp_path: Path) -> None:
         """A file at that path is not removed."""
         path = tmp_path / "precious"
         path.write_text("precious")
@@ -347,7 +362,7 @@ class TestSecretsFile:
             (f"ada:{'x' * 32}\nada:{'y' * 32}\nada:{'z' * 32}\n", "3 secrets"),
         ],
     )
-    def test_what_is_not_in_order(self, file: Path, text: str, words: str) -> None:
+    def test_what_is_not_in_order(self, refused: Refuse, file: Path, text: str, words: str) -> None:
         """A file that is not in order is refused in two lines, without a secret in them."""
         file.write_text(text)
 
@@ -357,7 +372,7 @@ class TestSecretsFile:
         assert words in lines[0]
         assert "x" * 32 not in "".join(lines)
 
-    def test_a_file_that_others_can_read(self, file: Path) -> None:
+    def test_a_file_that_others_can_read(self, refused: Refuse, file: Path) -> None:
         """A file that others can read is refused, with what to do."""
         file.write_text(f"ada:{'x' * 32}\n")
         file.chmod(0o640)
