@@ -74,6 +74,8 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
             "a password on the command line can be seen by others",
             hint=f"Set {STORE_VARIABLE} to that address instead.",
         )
+    if given.queue and not given.concurrent:
+        fail("--queue: nobody waits without --concurrent")
     plan = service.Plan(
         backend=_backend(given, fail),
         host=given.host,

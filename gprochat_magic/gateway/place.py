@@ -36,8 +36,9 @@ class Place:
 
     def names(self, hosts: Sequence[str]) -> frozenset[str]:
         """What may stand in `Host`: our own names and these, with our port or without it."""
-        ported = [f"{host}:{self.port}" for host in hosts if self.port and ":" not in host]
-        return self.hosts.union(hosts, ported)
+        given = [host.lower() for host in hosts]  # as clients send them
+        ported = [f"{host}:{self.port}" for host in given if self.port and ":" not in host]
+        return self.hosts.union(given, ported)
 
     async def listen(self, server: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
         """Accept connections there."""

@@ -179,7 +179,7 @@ class TestStart:
     @asynchronous
     async def test_F118_with_both_it_starts_and_warns(self) -> None:
         """With a secret and the names that clients use it starts, and warns of plain http."""
-        with serving("--host", "0.0.0.0", "--allowed-host", "gate.example") as running:
+        with serving("--host", "0.0.0.0", "--allowed-host", "Gate.example") as running:
             port = urlsplit(running.place).port
             client = client_of(running)
             client.host = f"127.0.0.1:{port}"
@@ -190,7 +190,7 @@ class TestStart:
 
             assert [200, 200, 421, 421] == statuses
             assert running.wait_for("plain http")
-            assert f"http://gate.example:{port}/api/generate" == running.endpoint
+            assert f"http://Gate.example:{port}/api/generate" == running.endpoint
 
     @pytest.mark.parametrize("weak", ["", "short", "x" * 40 + ":"])
     def test_F116_no_or_a_weak_secret(self, refused: Refuse, weak: str) -> None:
@@ -209,6 +209,7 @@ class TestStart:
             ["--backend", "gemini", "--base-url", "http://localhost:1/v1"],
             ["--backend", "ollama/x", "--model", "y"],
             ["--concurrent", "0"],
+            ["--queue", "5"],
             ["--prefix", "no slash"],
             ["--secret", "x" * 32],
         ],
