@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from secrets import token_hex
 
@@ -120,6 +122,29 @@ async def test_F105_replay_at_the_other_replica(store: Store) -> None:
         ]
 
         assert [200, 409, 409, 200, 200, 429] == statuses
+
+
+@asynchronous
+async def test_what_a_replica_refused_at_its_end(store: Store) -> None:
+    """A request that a replica refuses because it is about to end is answered by the other."""
+    secret = token_hex(32)
+    shared = ("--redis", store.url, "--no-access-log")
+    with serving(*shared, secret=secret) as one, serving(*shared, secret=secret) as two:
+        here, there = Client(one), Client(two)
+        reader, writer = await here.connect()
+        writer.write(here.post(here.signed("slow long 20000")))
+        await reader.readuntil(b" 200 OK")
+        one.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(one.wait_for, "SIGTERM")
+        body = here.signed("json")
+
+        statuses = [
+            (await here.send(here.post(body))).status,
+            (await there.send(there.post(body))).status,
+        ]
+
+        assert [503, 200] == statuses
+        writer.transport.abort()
 
 
 @asynchronous
