@@ -140,7 +140,7 @@ class Embedded:
     async def _start(self, backend: str) -> None:
         opened = self._open(backend)  # one that there is not leaves the running one alone
         await self.aclose()
-        self._gateway = await gateway.start(backend=opened)
+        self._gateway = await gateway.start(backend=opened, owner_only=True)
         self._backend, self._serves = opened, backend
 
     def _as_target(self, running: gateway.Gateway, backend: str) -> Target:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -27,6 +29,35 @@ LARGEST = 64 * 1024 * 1024
 def write(conversation: Conversation, suffix: str) -> str:
     """The conversation as the text of a file. Raises `ConfigError` for a suffix we do not write."""
     return _form(suffix)[0](conversation)
+
+
+def export(conversation: Conversation, path: Path, *, replace: bool) -> str:
+    """Write a file in the form that its suffix names; says what was written.
+
+    Raises `ConfigError` for a file that is there already, unless it may be replaced, for one that
+    cannot be written, and for a suffix we do not write.
+    """
+    text = write(conversation, path.suffix)
+    if path.exists() and not replace:
+        raise ConfigError(
+            f"{path} is there already", hint="With --force behind it, it is replaced."
+        )
+    _put(path, text)
+    return f"{path}: {len(conversation.line())} turns written."
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `ConfigError` where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="", dir=path.parent, delete=False
+        ) as file:
+            file.write(text)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", hint="Choose another place."
+        ) from None
 
 
 def read(text: str, suffix: str, name: str) -> Conversation:

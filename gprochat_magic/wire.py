@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gprochat_magic.errors import BadRequestError
 from gprochat_magic.messages import (
@@ -46,6 +46,7 @@ MAX_TIME = 10**14
 """An upper bound on a timestamp in milliseconds; it keeps its digits few."""
 
 Wire = Literal["flat", "turns"]
+Trust = Literal["body", "prompt"]
 
 
 class MalformedRequest(ValueError):
@@ -61,8 +62,15 @@ def sign_body(
     timestamp: int, body: bytes, secret: str, *, method: str = "POST", path: str = PATH
 ) -> str:
     """The body signature, `v1=` and a hex HMAC-SHA256 over time, method, path and body hash."""
-    covered = "\n".join([str(timestamp), method, path, hashlib.sha256(body).hexdigest()])
-    return "v1=" + hmac.new(secret.encode(), covered.encode(), hashlib.sha256).hexdigest()
+    return _sealed(_covered(timestamp, body, method, path), secret)
+
+
+def _covered(timestamp: int, body: bytes, method: str, path: str) -> bytes:
+    return f"{timestamp}\n{method}\n{path}\n{hashlib.sha256(body).hexdigest()}".encode()
+
+
+def _sealed(covered: bytes, secret: str) -> str:
+    return "v1=" + hmac.new(secret.encode(), covered, hashlib.sha256).hexdigest()
 
 
 def same(given: str, expected: str) -> bool:
@@ -247,32 +255,33 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-Trust = Literal["body", "prompt"]
+class Proof(NamedTuple):
+    """What a sender has proven, the whole body or the flattened prompt, and by which secret."""
+
+    trust: Trust
+    number: int
 
 
 def verify(
     incoming: Incoming, body: bytes, header: str | None, secrets: Sequence[str], *, path: str = PATH
-) -> Trust | None:
-    """What the sender has proven: the whole `body`, the flattened `prompt`, or nothing.
+) -> Proof | None:
+    """What the sender has proven, if anything; a wrong body signature (`header`) proves nothing.
 
-    `header` is the body signature, if one came; one that is wrong is never forgiven.
     Every secret is tried, whether or not an earlier one fits, so that time tells nothing.
     """
-    if header is not None:
-        fits = [
-            same(header, sign_body(incoming.timestamp, body, secret, path=path))
-            for secret in secrets
-        ]
-        trust: Trust = "body"
-    else:
-        trust = "prompt"
-    prompt = incoming.prompt
-    signed = [
-        same(incoming.signature, sign(incoming.timestamp, prompt, secret)) for secret in secrets
-    ]
-    if header is None:
-        fits = signed
-    return trust if any(a and b for a, b in zip(fits, signed, strict=True)) else None
+    # What all secrets have in common is hashed once: a team has many of them.
+    begun = hashlib.sha256(f"{incoming.timestamp}:{incoming.prompt}:".encode())
+    covered = _covered(incoming.timestamp, body, "POST", path)
+    found: Proof | None = None
+    for number, secret in enumerate(secrets):
+        signed = begun.copy()
+        signed.update(secret.encode())
+        fits = same(incoming.signature, signed.hexdigest())
+        if header is not None:
+            fits &= same(header, _sealed(covered, secret))
+        if fits and found is None:
+            found = Proof("prompt" if header is None else "body", number)
+    return found
 
 
 class TextDecoder:

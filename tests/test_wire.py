@@ -102,9 +102,9 @@ def test_what_is_built_is_verified(kind: wire.Wire, prompt: str) -> None:
     incoming = wire.parse(built.body)
     header = built.headers[wire.SIGNATURE_HEADER]
 
-    assert wire.verify(incoming, built.body, header, ["wrong", "right"]) == "body"
+    assert wire.verify(incoming, built.body, header, ["wrong", "right"]) == wire.Proof("body", 1)
     assert wire.verify(incoming, built.body, header, ["wrong"]) is None
-    assert wire.verify(incoming, built.body, None, ["right"]) == "prompt"
+    assert wire.verify(incoming, built.body, None, ["right"]) == wire.Proof("prompt", 0)
     assert wire.verify(incoming, built.body, "v1=" + "0" * 64, ["right"]) is None
 
 

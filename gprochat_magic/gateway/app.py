@@ -9,7 +9,7 @@ import asyncio
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -17,7 +17,11 @@ from aiohttp.http import HttpProcessingError
 
 from gprochat_magic import wire
 from gprochat_magic.gateway.backends import Backend, BackendError, Usage
+from gprochat_magic.gateway.crowd import Crowd
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
+from gprochat_magic.gateway.peers import is_foreign
+from gprochat_magic.gateway.record import Record
+from gprochat_magic.gateway.turnstile import Turnstile, closing
 from gprochat_magic.messages import well_formed
 from gprochat_magic.tail import HEADER, WANTED, tail
 
@@ -36,12 +40,33 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class App:
-    """The handler of every request. `failures` gives the reason of a broken reply by request id."""
+    """The handler of every request. `failures` gives the reason of a broken reply by request id.
 
-    def __init__(self, guard: Guard, backend: Backend, *, body_timeout: float = 15.0) -> None:
-        self._guard = guard
+    `record` is told of each request once it is over; `health` is a path that anyone may ask for
+    whether new requests are taken; `owner_only` refuses other users of this machine.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        backend: Backend,
+        *,
+        crowd: Crowd,
+        turnstile: Turnstile,
+        record: Callable[[Record], object] | None = None,
+        health: str = "",
+        owner_only: bool = False,
+        body_timeout: float = 15.0,
+    ) -> None:
+        self.guard = guard
         self._backend = backend
+        self._crowd = crowd
+        self._turnstile = turnstile
+        self._record = record
+        self._health = health
+        self._owner_only = owner_only
         self._body_timeout = body_timeout
+        self._draining = False
         self._running: set[asyncio.Task[object]] = set()
         self.failures: OrderedDict[str, str] = OrderedDict()
         self.owner: object = None
@@ -49,16 +74,37 @@ class App:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, whatever it is."""
+        if self._health and request.raw_path == self._health:
+            return self._condition()
         task = asyncio.current_task()
         assert task is not None  # a server calls its handler in a task
         self._running.add(task)
+        self._crowd.ask(request.protocol)
+        record = Record(_request_id(request.headers), request.method, request.raw_path)
         try:
             admitted = await self._admit(request)
-            return await self._answer(request, admitted)
+            self._crowd.leave(request.protocol)
+            record.client = admitted.client
+            async with self._turnstile.turn(admitted.client):
+                return await self._answer(request, admitted, record)
         except Refused as refused:
+            record.status, record.ending = refused.status, "refused"
             return _Refusal(refused)
         finally:
             self._running.discard(task)
+            if request.transport is not None:
+                self._crowd.arrive(request.protocol)
+            record.end()
+            if self._record is not None:
+                self._record(record)
+
+    async def drain(self, seconds: float) -> bool:
+        """Refuse what comes from now on, and wait for what runs; False if that takes longer."""
+        self._draining = True
+        self._turnstile.close()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=seconds)
+        return not self._running
 
     async def stop(self, grace: float = 1.0) -> None:
         """Cancel every reply, and wait `grace` seconds at most for their backends to let go."""
@@ -68,15 +114,25 @@ class App:
         if running:
             await asyncio.wait(running, timeout=grace)
 
+    def _condition(self) -> web.Response:
+        status, word = (503, b"draining\n") if self._draining else (200, b"ok\n")
+        return web.Response(status=status, body=word, headers=_HEADERS)
+
     async def _admit(self, request: web.BaseRequest) -> Admitted:
+        if self._draining:
+            # Before its signature counts as used: another replica may answer this very request.
+            raise closing()
+        peer, own = (request.get_extra_info(name) for name in ("peername", "sockname"))
+        if self._owner_only and is_foreign(peer, own):
+            raise Refused(403, "this gateway is another user's")
         head = request.version
-        self._guard.check_head(
+        self.guard.check_head(
             request.method,
             request.raw_path,
             version=(head.major, head.minor),
             headers=request.headers,
         )
-        return await self._guard.admit(await self._body(request), request.headers)
+        return await self.guard.admit(await self._body(request), request.headers)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         body = bytearray()
@@ -92,8 +148,10 @@ class App:
             raise Refused(400, "the body is not what its headers announce") from None
         return bytes(body)
 
-    async def _answer(self, request: web.BaseRequest, admitted: Admitted) -> web.StreamResponse:
-        request_id = _request_id(request.headers)
+    async def _answer(
+        self, request: web.BaseRequest, admitted: Admitted, record: Record
+    ) -> web.StreamResponse:
+        request_id = record.request_id
         response: web.StreamResponse | None = None
         usage: Usage | None = None
         try:
@@ -104,16 +162,22 @@ class App:
                     # The status waits for the first text: a backend may still say no.
                     if piece and response is None:
                         response = await _begin(request, request_id)
+                        record.begin(response.status)
                     if response is not None:
-                        await _write(response, piece)
+                        record.size += await _write(response, piece)
         # A backend is foreign code: whatever it raises ends this reply and nothing else.
         except Exception as error:  # noqa: BLE001
             if response is None:
-                return _apology(error, request_id)
-            return self._break_off(request, response, error=error, request_id=request_id)
-        response = await _begin(request, request_id) if response is None else response
+                apology = _apology(error, request_id)
+                record.status, record.ending = apology.status, "failed"
+                return apology
+            return self._break_off(request, response, error=error, record=record)
+        if response is None:
+            response = await _begin(request, request_id)
+            record.begin(response.status)
         if usage is not None and HEADER in response.headers:
             await response.write(tail(usage.sent, usage.received))
+        record.ending = "complete"
         return response
 
     def _break_off(
@@ -122,12 +186,13 @@ class App:
         response: web.StreamResponse,
         *,
         error: Exception,
-        request_id: str,
+        record: Record,
     ) -> web.StreamResponse:
         transport = request.transport
         if transport is None or transport.is_closing():
             return response  # the reader left, which breaks nothing
-        self.failures[request_id] = _reason(error)
+        record.ending = "failed"
+        self.failures[record.request_id] = _reason(error)
         if len(self.failures) > FAILURES:
             self.failures.popitem(last=False)
         # What was written still goes out; no last chunk can follow on a closing connection.
@@ -153,11 +218,12 @@ async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamRespons
     return response
 
 
-async def _write(response: web.StreamResponse, piece: str) -> None:
+async def _write(response: web.StreamResponse, piece: str) -> int:
     data = well_formed(piece).encode()
     for start in range(0, len(data), _PIECE):
         # In slices, so that a reader who stops reading also stops the writing.
         await response.write(data[start : start + _PIECE])
+    return len(data)
 
 
 def _apology(error: Exception, request_id: str) -> web.Response:
@@ -188,6 +254,8 @@ class _Refusal(web.Response):
     def __init__(self, refused: Refused) -> None:
         super().__init__(status=refused.status, body=refused.text.encode(), headers=_HEADERS)
         self._dated = refused.dated
+        if refused.retry_after:
+            self.headers["Retry-After"] = str(refused.retry_after)
         if refused.status == 405:
             self.headers["Allow"] = "POST"
         self.force_close()

@@ -8,25 +8,24 @@ same answer, whatever is wrong with it; only a clock that is off is told, and to
 from __future__ import annotations
 
 import hashlib
-import heapq
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from multidict import CIMultiDictProxy, MultiMapping
 
 from gprochat_magic import wire
-from gprochat_magic.errors import ConfigError
+from gprochat_magic.gateway import clients as clients_
+from gprochat_magic.gateway.clients import Client
+from gprochat_magic.gateway.nonces import MemoryNonces, NonceStore, NoncesUnkept
 from gprochat_magic.messages import Message, Messages
 
 ORIGIN = "https://gprochat.com"
 """The one origin that the protocol's clients name. A page of that site has it, but no secret."""
 SKEW = 300.0
 """Seconds that a request's time may be off."""
-SECRET_LENGTH = 32
-NONCES = 100_000
 MAX_HEADERS = 100
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
@@ -34,89 +33,65 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 class Refused(Exception):
     """A request that is not served: its status and words for the sender.
 
-    `dated` says that the answer names our time, so that a client can correct its own.
+    `dated` says that the answer names our time, so that a client can correct its own;
+    `retry_after` how many seconds it should wait, if it should.
     """
 
-    def __init__(self, status: int, text: str, *, dated: bool = False) -> None:
+    def __init__(
+        self, status: int, text: str, *, dated: bool = False, retry_after: int = 0
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.dated = dated
-
-
-class NonceStore(Protocol):
-    """A memory of the signatures that were used."""
-
-    async def add(self, nonce: str, until: float) -> bool:
-        """Keep a nonce until then (seconds since the epoch); False if it is kept already.
-
-        Raises `NonceStoreFull` when it cannot be kept: then nobody may be served.
-        """
-        ...
-
-
-class NonceStoreFull(Exception):
-    """No further nonce can be kept for now."""
-
-
-class MemoryNonces:
-    """The nonces of one process. It refuses when full: forgetting one would allow its replay."""
-
-    def __init__(self, *, limit: int = NONCES, now: Callable[[], float] = time.time) -> None:
-        self._limit = limit
-        self._now = now
-        self._kept: set[str] = set()
-        self._by_end: list[tuple[float, str]] = []
-
-    async def add(self, nonce: str, until: float) -> bool:
-        """Keep a nonce; see `NonceStore.add`."""
-        now = self._now()
-        while self._by_end and self._by_end[0][0] < now:
-            self._kept.discard(heapq.heappop(self._by_end)[1])
-        if nonce in self._kept:
-            return False
-        if len(self._kept) >= self._limit:
-            raise NonceStoreFull
-        self._kept.add(nonce)
-        heapq.heappush(self._by_end, (until, nonce))
-        return True
-
-    def __len__(self) -> int:
-        return len(self._kept)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """What a sender has signed: the messages for the backend, and its options with the `model`."""
+    """What a sender has signed: the messages for the backend, and its options with the `model`.
+
+    `client` is the name that goes with the secret.
+    """
 
     messages: Messages
     options: dict[str, Any] = field(default_factory=dict)
+    client: str = ""
 
 
 class Guard:
     """The judge of every request that reaches a gateway.
 
-    `secrets` may be several while one is replaced by another; `hosts` are the exact values of
-    `Host` that are ours. Raises `ConfigError` for a secret that would not protect.
+    `clients` are those who may ask, and `news` gives others once these have changed; `hosts` are
+    the exact values of `Host` that are ours, `path` the one that is served. Raises `ConfigError`
+    for a secret that would not protect.
     """
 
     def __init__(
         self,
-        secrets: Sequence[str],
+        clients: Sequence[Client],
         hosts: Iterable[str],
         *,
+        path: str = wire.PATH,
         origins: Iterable[str] = (ORIGIN,),
         require_body_signature: bool = False,
         nonces: NonceStore | None = None,
+        news: Callable[[], Sequence[Client] | None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        check_secrets(secrets)
-        self._secrets = tuple(secrets)
+        self.accept(clients)
+        self._news = news
         self._hosts = frozenset(hosts)
+        self._path = path
         self._origins = frozenset(origins)
         self._require_body_signature = require_body_signature
         self._nonces = MemoryNonces(now=now) if nonces is None else nonces
         self._now = now
+
+    def accept(self, clients: Sequence[Client]) -> None:
+        """Let these ask from now on, and nobody else. Raises `ConfigError` for a weak secret."""
+        clients_.check(clients)
+        self._clients = tuple(clients)
 
     def check_head(
         self, method: str, target: str, *, version: tuple[int, int], headers: CIMultiDictProxy[str]
@@ -125,13 +100,17 @@ class Guard:
         if version != (1, 1):
             # An older reply has no chunks, so its end could not be proven.
             raise Refused(505, "only HTTP/1.1 is spoken here")
-        self._check_host(target, headers.getall("Host", []))
-        self._check_browser(method, headers)
-        if target != wire.PATH:
+        self.check_sender(method, target, headers)
+        if target != self._path:
             raise Refused(404, "there is nothing here")
         if method != "POST":
             raise Refused(405, "only POST is answered")
         _check_framing(headers)
+
+    def check_sender(self, method: str, target: str, headers: CIMultiDictProxy[str]) -> None:
+        """Judge the host and whether a page of another site asks. Raises `Refused`."""
+        self._check_host(target, headers.getall("Host", []))
+        self._check_browser(method, headers)
 
     def _check_host(self, target: str, hosts: Sequence[str]) -> None:
         if not target.startswith("/") or len(hosts) != 1:
@@ -156,28 +135,42 @@ class Guard:
             raise Refused(400, str(error)) from None
         if abs(self._now() - incoming.timestamp / 1000) > SKEW:
             raise Refused(401, "the time of the request is off by over five minutes", dated=True)
-        trust = self._trust(incoming, body, headers.getall(wire.SIGNATURE_HEADER, []))
+        trust, client = self._proven(incoming, body, headers.getall(wire.SIGNATURE_HEADER, []))
         await self._remember(incoming)
         if trust == "body":
-            return Admitted(incoming.turns, {**incoming.options, "model": incoming.model})
+            options = {**incoming.options, "model": incoming.model}
+            return Admitted(incoming.turns, options, client.name)
         # The protocol's own signature does not tell turns apart, so the model sees none either.
         prompt: Message = {"role": "user", "content": incoming.prompt}
-        return Admitted([prompt], {"model": ""})
+        return Admitted([prompt], {"model": ""}, client.name)
 
-    def _trust(self, incoming: wire.Incoming, body: bytes, given: Sequence[str]) -> wire.Trust:
-        header = given[0] if given else None
-        trust = wire.verify(incoming, body, header, self._secrets)
-        unproven = trust is None or len(given) > 1
-        if trust is None or unproven or (trust == "prompt" and self._require_body_signature):
+    def _proven(
+        self, incoming: wire.Incoming, body: bytes, given: Sequence[str]
+    ) -> tuple[wire.Trust, Client]:
+        found = self._found(incoming, body, given)
+        # A client whose secret is a moment old is nobody we know yet.
+        if found is None and (fresh := self._news()) is not None:
+            self.accept(fresh)
+            found = self._found(incoming, body, given)
+        unproven = found is None or len(given) > 1
+        if found is None or unproven or (found[0] == "prompt" and self._require_body_signature):
             raise Refused(401, "the signature does not hold")
-        return trust
+        return found
+
+    def _found(
+        self, incoming: wire.Incoming, body: bytes, given: Sequence[str]
+    ) -> tuple[wire.Trust, Client] | None:
+        header = given[0] if given else None
+        secrets = [client.secret.reveal() for client in self._clients]
+        proof = wire.verify(incoming, body, header, secrets, path=self._path)
+        return None if proof is None else (proof.trust, self._clients[proof.number])
 
     async def _remember(self, incoming: wire.Incoming) -> None:
         nonce = hashlib.sha256(incoming.signature.encode()).hexdigest()
         try:
             new = await self._nonces.add(nonce, incoming.timestamp / 1000 + SKEW)
-        except NonceStoreFull:
-            raise Refused(503, "too many requests to remember; try again in some minutes") from None
+        except NoncesUnkept as full:
+            raise Refused(503, str(full), retry_after=1) from None
         if not new:
             raise Refused(409, "this request was answered before")
 
@@ -201,19 +194,3 @@ def _check_framing(headers: MultiMapping[str]) -> None:
 def too_large() -> str:
     """What the sender of a larger body is told."""
     return f"a request holds at most {wire.MAX_BODY >> 20} MiB"
-
-
-def check_secrets(secrets: Sequence[str]) -> None:
-    """Raise `ConfigError`, without repeating it, for a secret that anyone could forge with."""
-    if not secrets:
-        raise ConfigError("the gateway has no secret", hint=_HOW_TO_MAKE_ONE)
-    for secret in secrets:
-        if ":" in secret:
-            raise ConfigError("a secret with ':' is ambiguous when signed", hint=_HOW_TO_MAKE_ONE)
-        if len(secret) < SECRET_LENGTH:
-            raise ConfigError(
-                f"a secret has at least {SECRET_LENGTH} characters", hint=_HOW_TO_MAKE_ONE
-            )
-
-
-_HOW_TO_MAKE_ONE = "Make one: python -c 'import secrets; print(secrets.token_hex(32))'"

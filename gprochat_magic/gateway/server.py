@@ -1,32 +1,29 @@
-"""A gateway's life: a socket of its owner's, start-up failures handed back, a clean end."""
+"""A gateway's life: start-up failures handed back, requests let end, a clean end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import shutil
-import socket
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from aiohttp import web
-
 from gprochat_magic import wire
-from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.gateway import place as places
 from gprochat_magic.gateway.app import App
 from gprochat_magic.gateway.backends import Backend, open_backend
-from gprochat_magic.gateway.guard import Guard, NonceStore, check_secrets
-from gprochat_magic.hosts import is_loopback
-
-LOOPBACK = "127.0.0.1"
+from gprochat_magic.gateway.clients import Client, check, unnamed
+from gprochat_magic.gateway.crowd import Crowd, Door
+from gprochat_magic.gateway.guard import Guard
+from gprochat_magic.gateway.nonces import NonceStore
+from gprochat_magic.gateway.place import LOOPBACK, Place
+from gprochat_magic.gateway.record import Record
+from gprochat_magic.gateway.turnstile import Turnstile
 
 # aiohttp logs malformed requests with the bytes of the peer, and a notebook shows what is logged.
 _log = logging.getLogger("gprochat_magic.gateway")
@@ -37,51 +34,106 @@ _log.propagate = False
 async def start(
     *,
     secrets: Sequence[str] | None = None,
+    clients: Sequence[Client] = (),
+    news: Callable[[], Sequence[Client] | None] = lambda: None,
     backend: Backend | None = None,
     host: str = LOOPBACK,
     port: int = 0,
-    unix: bool | None = None,
+    unix: bool | str | None = None,
     hosts: Sequence[str] = (),
+    prefix: str = "",
     require_body_signature: bool = False,
     nonces: NonceStore | None = None,
+    turnstile: Turnstile | None = None,
+    record: Callable[[Record], object] | None = None,
+    health: bool = False,
+    owner_only: bool = False,
     now: Callable[[], float] = time.time,
     body_timeout: float = 15.0,
 ) -> Gateway:
     """Start a gateway on the running loop, on a Unix socket where there is one, else on loopback.
 
-    `secrets` are made up where none are given; `backend` is the demo by default; `unix` True or
-    False insists; `hosts` are further values of `Host` that are ours. Raises `ConfigError` for a
-    weak secret, an address that cannot be had, or one beyond this machine without secret and hosts.
+    `secrets` are made up where neither they nor `clients` are given; `news` gives other clients
+    once they have changed; `backend` is the demo by
+    default; `unix` True or False insists, and a text is the path of the socket; `hosts` are further
+    values of `Host` that are ours, and `prefix` stands before the path. `record` is told of each
+    request, `turnstile` lets clients in, `health` answers `/healthz`, and `owner_only` refuses
+    other users of this machine. Raises `ConfigError` for a weak secret, an address that cannot be
+    had, or one beyond this machine without secret and hosts.
     """
-    _check_exposure(host, secrets=secrets, hosts=hosts)
-    keys = [token_hex(32)] if secrets is None else list(secrets)
-    check_secrets(keys)
+    keys = [*clients, *unnamed(secrets or ())]
+    if unix is None or unix is False:
+        _check_exposure(host, secret=bool(keys), hosts=hosts)
+    keys = keys or list(unnamed([token_hex(32)] if secrets is None else secrets))
+    check(keys)
     backend = backend or open_backend("demo")
-    place = _find_place(host, port, unix=unix, named=bool(hosts))
+    place = _find_place(host, port, unix=unix, named=bool(hosts), prefix=prefix)
     guard = Guard(
         keys,
-        place.hosts.union(hosts),
+        place.names(hosts),
+        path=prefix + wire.PATH,
         require_body_signature=require_body_signature,
         nonces=nonces,
+        news=news,
         now=now,
     )
-    app = App(guard, backend, body_timeout=body_timeout)
-    # One idle limit for a connection's first request and for its next.
-    server = web.Server(
-        app.handle,
-        handler_cancellation=True,
-        access_log=None,
-        logger=_log,
-        keepalive_timeout=body_timeout,
-        lingering_time=1.0,
-        auto_decompress=False,
+    crowd = Crowd(patience=body_timeout)
+    app = App(
+        guard,
+        backend,
+        crowd=crowd,
+        turnstile=turnstile or Turnstile(),
+        record=record,
+        health=prefix + HEALTH if health else "",
+        owner_only=owner_only,
+        body_timeout=body_timeout,
     )
+    server = _door(app, crowd, idle=body_timeout)
     try:
         listener = await place.listen(server)
     except BaseException:
         place.leave()
         raise
-    return Gateway(place, Secret(keys[0]), app=app, server=server, listener=listener)
+    return Gateway(place, keys[0], app=app, server=server, listener=listener)
+
+
+HEALTH = "/healthz"
+
+
+def _door(app: App, crowd: Crowd, *, idle: float) -> Door:
+    return Door(
+        app.handle,
+        crowd,
+        handler_cancellation=True,
+        access_log=None,
+        logger=_log,
+        # One idle limit for a connection's first request and for its next.
+        keepalive_timeout=idle,
+        lingering_time=1.0,
+        auto_decompress=False,
+    )
+
+
+def _check_exposure(host: str, *, secret: bool, hosts: Sequence[str]) -> None:
+    if not places.is_loopback(host) and not (secret and hosts):
+        raise ConfigError(
+            f"{host} can be reached from other machines",
+            hint="Give a secret and the host names that clients use, or listen on 127.0.0.1.",
+        )
+
+
+def _find_place(
+    host: str, port: int, *, unix: bool | str | None, named: bool, prefix: str
+) -> Place:
+    if isinstance(unix, str):
+        return places.at_path(unix, prefix=prefix)
+    if unix or (unix is None and (host, port, named) == (LOOPBACK, 0, False)):
+        place = places.private()
+        if place is not None:
+            return place
+        if unix:
+            raise ConfigError("no Unix socket could be made", hint="Pass unix=False for TCP.")
+    return places.tcp(host, port, prefix=prefix)
 
 
 class Gateway:
@@ -94,16 +146,16 @@ class Gateway:
 
     def __init__(
         self,
-        place: _Place,
-        secret: Secret,
+        place: Place,
+        client: Client,
         *,
         app: App,
-        server: web.Server,
+        server: Door,
         listener: asyncio.Server,
     ) -> None:
         self.endpoint = place.endpoint
         self.socket = place.path
-        self.secret = secret
+        self.secret = client.secret
         self.failures: MutableMapping[str, str] = app.failures
         self._app = app
         # A gateway that nobody holds goes on, since its end would pull the socket from the loop.
@@ -126,6 +178,17 @@ class Gateway:
             and self._listener.is_serving()
             and (self.socket is None or Path(self.socket).exists())
         )
+
+    def accept(self, clients: Sequence[Client]) -> None:
+        """Let these ask from now on, and nobody else. Raises `ConfigError` for a weak secret."""
+        self._app.guard.accept(clients)
+
+    async def drain(self, seconds: float) -> bool:
+        """Refuse new requests from now on, and wait for the replies that run.
+
+        Returns whether all of them ended within `seconds`. It still listens.
+        """
+        return await self._app.drain(seconds)
 
     async def close(self) -> None:
         """Stop listening, cancel every reply, drop every connection. May be called again."""
@@ -150,92 +213,3 @@ class Gateway:
     def __repr__(self) -> str:
         where = self.socket or self.endpoint
         return f"<Gateway {where} {'alive' if self.alive else 'closed'}>"
-
-
-@dataclass(frozen=True)
-class _Place:
-    bound: socket.socket
-    endpoint: str
-    hosts: frozenset[str]
-    path: str | None = None
-    pid: int = 0
-
-    async def listen(self, server: web.Server) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        if self.path is None:
-            return await loop.create_server(server, sock=self.bound)
-        return await loop.create_unix_server(server, sock=self.bound)
-
-    def leave(self) -> None:
-        self.bound.close()
-        if self.path is not None and self.pid == os.getpid():
-            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
-
-
-def _find_place(host: str, port: int, *, unix: bool | None, named: bool) -> _Place:
-    if unix or (unix is None and (host, port, named) == (LOOPBACK, 0, False)):
-        place = _private_socket()
-        if place is not None:
-            return place
-        if unix:
-            raise ConfigError("no Unix socket could be made", hint="Pass unix=False for TCP.")
-    return _tcp(host, port)
-
-
-def _private_socket() -> _Place | None:
-    if not hasattr(socket, "AF_UNIX"):
-        return None
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
-        if not base:
-            continue
-        try:
-            directory = tempfile.mkdtemp(prefix="gprochat-", dir=base)  # with mode 0700
-        except OSError:
-            continue
-        place = _bind_in(directory)
-        if place is not None:
-            return place
-        shutil.rmtree(directory, ignore_errors=True)
-    return None
-
-
-def _bind_in(directory: str) -> _Place | None:
-    path = str(Path(directory, "s"))
-    bound = socket.socket(socket.AF_UNIX)
-    try:
-        bound.bind(path)
-    except OSError:
-        # Systems take 103 or 107 bytes, and some file systems take no sockets.
-        bound.close()
-        return None
-    endpoint = f"http://localhost{wire.PATH}"
-    return _Place(bound, endpoint, frozenset({"localhost"}), path=path, pid=os.getpid())
-
-
-def _tcp(host: str, port: int) -> _Place:
-    literal = LOOPBACK if host == "localhost" else host
-    family = socket.AF_INET6 if ":" in literal else socket.AF_INET
-    try:
-        bound = socket.create_server((literal, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"the gateway cannot listen on {host}:{port}: {error}",
-            hint="Choose another port, or 0 for one that is free.",
-        ) from error
-    port = bound.getsockname()[1]
-    shown = f"[{literal}]" if family == socket.AF_INET6 else literal
-    names = {shown, "localhost"} if is_loopback(literal) else {shown}
-    # Clients leave out the port that http has by default.
-    suffix = "" if port == 80 else f":{port}"
-    endpoint = f"http://{shown}{suffix}{wire.PATH}"
-    return _Place(bound, endpoint, frozenset(name + suffix for name in names))
-
-
-def _check_exposure(host: str, *, secrets: Sequence[str] | None, hosts: Sequence[str]) -> None:
-    if is_loopback(host):
-        return
-    if secrets is None or not hosts:
-        raise ConfigError(
-            f"{host} can be reached from other machines",
-            hint="Give a secret and the host names that clients use, or listen on 127.0.0.1.",
-        )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from gprochat_magic import markdown
+from gprochat_magic import listing
 from gprochat_magic.conversation import Conversation, Turn
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook.grammar import Row, Shape, flags_of
@@ -53,18 +51,7 @@ def _show(conversation: Conversation, place: str) -> None:
 
 def _list(magics: GPROChatMagics, argument: str) -> str:
     home = magics.conversations()
-    summaries = home.summaries()
-    current = home.name_of(home.current)
-    rows = [
-        f"{'*' if each.name == current else ' '} {each.name:<24} {each.turns:>5} turns  "
-        f"{_when(each.updated)}  {Path(each.notebook).name}".rstrip()
-        for each in summaries
-    ]
-    return "\n".join(rows) or "No conversations are kept yet."
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    return listing.conversations(home.summaries(), current=home.name_of(home.current))
 
 
 def _rename(magics: GPROChatMagics, names: str) -> str:
@@ -85,35 +72,11 @@ def _fork(magics: GPROChatMagics, name: str) -> str:
 
 
 def _history(magics: GPROChatMagics, argument: str) -> str:
-    conversation = magics.chat().conversation
-    turns = conversation.line()
-    if not turns:
-        return "No turns yet."
-    first = max(0, len(turns) - int(argument)) if argument else 0
-    return "\n".join(
-        _told(number, turn, conversation) for number, turn in enumerate(turns, 1) if number > first
-    )
-
-
-def _told(number: int, turn: Turn, conversation: Conversation) -> str:
-    others = conversation.alternatives(turn)
-    remarks = [
-        f"{others.index(turn) + 1} of {len(others)}" if len(others) > 1 else "",
-        "" if turn.state == "complete" else turn.state,
-        "an earlier turn has changed since" if turn.stale else "",
-    ]
-    said = ", ".join(filter(None, remarks))
-    reply = markdown.plain(turn.reply) if turn.reply else f"({turn.error or 'no reply'})"
-    asked = "\n".join(f"  > {line}" for line in markdown.plain(turn.prompt).splitlines())
-    answered = "\n".join(f"    {line}" for line in reply.splitlines())
-    return f"{number}{f'  [{said}]' if said else ''}\n{asked}\n{answered}"
+    return listing.history(magics.chat().conversation, int(argument) if argument else None)
 
 
 def _search(magics: GPROChatMagics, text: str) -> str:
-    hits = magics.conversations().search(text)
-    width = max((len(hit.name) for hit in hits), default=0) + 2
-    rows = [f"{hit.name:<{width}}{' '.join(markdown.plain(hit.snippet).split())}" for hit in hits]
-    return "\n".join(rows) or f"Nothing is found with {text!r}."
+    return listing.hits(magics.conversations().search(text), text)
 
 
 def _export(magics: GPROChatMagics, argument: str) -> str:
@@ -121,28 +84,7 @@ def _export(magics: GPROChatMagics, argument: str) -> str:
 
     name = argument.removesuffix("--force").strip()
     path = Path(name).expanduser()
-    conversation = magics.chat().conversation
-    text = transcript.write(conversation, path.suffix)
-    if path.exists() and name == argument:
-        raise ConfigError(
-            f"{path} is there already", hint=f"%gprochat export {name} --force replaces it."
-        )
-    _put(path, text)
-    return f"{path}: {len(conversation.line())} turns written."
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises `ConfigError` where it cannot be written."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="", dir=path.parent, delete=False
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", hint="Choose another place."
-        ) from None
+    return transcript.export(magics.chat().conversation, path, replace=name != argument)
 
 
 def _import(magics: GPROChatMagics, name: str) -> str:

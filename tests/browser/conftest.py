@@ -15,7 +15,7 @@ from tests.browser.replies import Replies
 from tests.browser.server import Server, jupyter
 from tests.gateways import Served, served
 
-_ARGUMENTS = """
+ARGUMENTS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync
 """.split()  # noqa: SIM905 - as on a command line
@@ -34,7 +34,7 @@ def chromium() -> str:
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield launched
         launched.close()
 

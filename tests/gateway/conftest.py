@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from gprochat_magic import gateway, wire
 from gprochat_magic.clock import Clock
+from gprochat_magic.config import Secret
 from gprochat_magic.messages import Messages
 
 
@@ -73,10 +74,20 @@ class Answer:
         return text.decode()
 
 
+class Reachable(Protocol):
+    """A gateway in this process or another."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    secret: Secret
+    socket: str | None
+
+
 class Client:
     """Requests to a gateway, byte by byte, over whichever socket it has."""
 
-    def __init__(self, served: gateway.Gateway) -> None:
+    def __init__(self, served: Reachable) -> None:
         self.served = served
         self.host = urlsplit(served.endpoint).netloc
         self.now = Clock().now
