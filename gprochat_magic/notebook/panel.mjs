@@ -96,6 +96,7 @@ export function footer(/** @type {Record<string, any>} */ meta, words = catalogu
 // ---- pure helpers ------------------------------------------------------------------------------
 
 const LONGEST = 1_000_000;
+const chance = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
 const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text).length;
 
 /** Whether this key sends: not for a new line, and not while an input method still composes. */
@@ -155,7 +156,7 @@ export class Recall {
     this.prompts = prompts;
   }
 
-  /** The text to show for a step back (1) or forth (-1) from `text`; null if the key is not ours. */
+  /** The text for a step back (1) or forth (-1) from `text`; null if the key is not ours. */
   step(/** @type {string} */ text, /** @type {1|-1} */ way) {
     const all = this.prompts();
     const shown = this.at < 0 ? "" : all[all.length - 1 - this.at];
@@ -234,7 +235,7 @@ export function inert(/** @type {string} */ html) {
     }
     const copy = /** @type {any} */ (copied(element));
     into.append(copy);
-    for (let n = element.childNodes.length; n--;) todo.push({ node: element.childNodes[n], into: copy });
+    for (const child of [...element.childNodes].reverse()) todo.push({ node: child, into: copy });
   }
   return out;
 }
@@ -413,13 +414,15 @@ function inside(/** @type {Message} */ message, /** @type {View} */ view) {
   else body.append(inert(message.html ?? ""));
   if (!isUser) withTools(body, view);
   if (body.hasChildNodes()) parts.push(body);
-  if (!isUser && message.status === "pending") parts.push(make("div", { class: "gp-wait" }, dots()));
+  if (!isUser && message.status === "pending")
+    parts.push(make("div", { class: "gp-wait" }, dots()));
   const notes = [...(message.notes ?? [])];
   if (message.status === "unverified") notes.push(words.unverified);
   if (message.status === "interrupted") notes.push(words.interrupted);
   if (message.stale) notes.push(words.stale);
   parts.push(...notes.map((note) => make("p", { class: "gp-note", dir: "auto" }, note)));
-  if (message.status === "failed" || view.failures.has(message.id)) parts.push(failure(message, view));
+  if (message.status === "failed" || view.failures.has(message.id))
+    parts.push(failure(message, view));
   if (message.status !== "pending") parts.push(below(message, view));
   return parts;
 }
@@ -431,7 +434,8 @@ function failure(/** @type {Message} */ message, /** @type {View} */ view) {
     click: () => retry.ariaDisabled === "true" || view.retry(message) }, words.retry);
   view.countdown(retry, known.until ?? 0, (left) => {
     retry.ariaDisabled = String(left > 0);
-    retry.textContent = left > 0 ? fill(words.retryIn, { n: duration(left, words.name, 0) }) : words.retry;
+    const n = duration(left, words.name, 0);
+    retry.textContent = left > 0 ? fill(words.retryIn, { n }) : words.retry;
   });
   return make("div", { class: "gp-error", "data-gp": "error" },
     make("p", { class: "gp-error-text", dir: "auto" }, known.text || message.error || words.failed),
@@ -456,7 +460,8 @@ function below(/** @type {Message} */ message, /** @type {View} */ view) {
   tools.append(button("copy", "copy", words.copy, (event) => view.copy(message.text ?? "", event)));
   const isAnswer = message.role === "assistant" && message.status !== "failed";
   const about = isAnswer ? footer(message.meta ?? {}, words) : "";
-  return make("div", { class: "gp-foot" }, about && make("span", { class: "gp-meta" }, about), tools);
+  const meta = about && make("span", { class: "gp-meta" }, about);
+  return make("div", { class: "gp-foot" }, meta, tools);
 }
 
 const dots = () => make("span", { class: "gp-dots", "aria-hidden": "true" });
@@ -490,9 +495,11 @@ class View {
   offline = "";
   isStuck = true;
 
-  constructor(/** @type {any} */ model, /** @type {HTMLElement} */ el, /** @type {AbortSignal} */ signal) {
-    Object.assign(this, { model, el, signal });
+  /** @param {any} model @param {HTMLElement} el @param {AbortSignal} signal */
+  constructor(model, el, signal) {
     this.model = model;
+    this.el = el;
+    this.signal = signal;
     this.words = catalogue(navigator.languages ?? [navigator.language]);
     this.host = new Host(model.widget_manager, el);
     this.recall = new Recall(() =>
@@ -532,7 +539,7 @@ class View {
     this.notice = make("div", { class: "gp-notice", role: "alert" });
     this.status = make("div", { class: "gp-status", "data-gp": "status", role: "status" });
     this.menu = make("div", { class: "gp-menu", "data-gp": "menu", role: "listbox",
-      id: `gp-menu-${crypto.getRandomValues(new Uint32Array(1))[0]}`, "aria-label": words.menu, hidden: true });
+      id: `gp-menu-${chance()}`, "aria-label": words.menu, hidden: true });
     this.box = make("textarea", { class: "gp-box", "data-gp": "composer", rows: 1, dir: "auto",
       "aria-label": words.composer, "aria-autocomplete": "list", "aria-controls": this.menu.id,
       "data-lm-suppress-shortcuts": "true", spellcheck: "true" });
@@ -548,7 +555,8 @@ class View {
       make("div", { class: "gp-head" }, this.conversation, this.undo, add),
       make("div", { class: "gp-middle" }, this.log, this.jump), this.notice,
       make("div", { class: "gp-compose" }, this.menu, this.box,
-        make("div", { class: "gp-bar" }, this.modelPick, this.status, this.sendButton, this.stopButton)));
+        make("div", { class: "gp-bar" },
+          this.modelPick, this.status, this.sendButton, this.stopButton)));
     el.replaceChildren(this.root);
   }
 
@@ -606,8 +614,12 @@ class View {
     if (ms >= 0 && !this.signal.aborted) this.timers.set(name, setTimeout(then, ms));
   }
 
-  /** Call `tick` with the seconds left until `until`, once a second, while `element` is shown. */
-  countdown(/** @type {Element} */ element, /** @type {number} */ until, /** @type {(left: number) => void} */ tick) {
+  /**
+   * Call `tick` with the seconds left until `until`, once a second, while `element` is shown.
+   *
+   * @param {Element} element @param {number} until @param {(left: number) => void} tick
+   */
+  countdown(element, until, tick) {
     tick(Math.max(0, Math.ceil((until - Date.now()) / 1000)));
     if (until > Date.now()) this.clocks.set(element, { until, tick });
     this.ticking ??= setInterval(() => this.clocks.forEach((clock, each) => {
@@ -639,7 +651,7 @@ class View {
   send(text = this.box.value) {
     if (!text.trim() || !this.isFree()) return;
     if (bytes(text) > LONGEST) return this.say(this.words.tooLong);
-    const nonce = crypto.getRandomValues(new Uint32Array(3)).join("-");
+    const nonce = chance();
     if (!this.begin({ t: "send", nonce, text })) return;
     if (text === this.box.value) this.fillBox("");
     this.closeMenu();
@@ -690,7 +702,7 @@ class View {
       this.articles.get(message.id)?.querySelector('[data-gp="edit"]')?.focus();
     };
     const resend = () => {
-      const nonce = crypto.getRandomValues(new Uint32Array(3)).join("-");
+      const nonce = chance();
       if (!box.value.trim() || !this.isFree()) return;
       if (bytes(box.value) > LONGEST) return this.say(words.tooLong);
       if (!this.begin({ t: "edit", mid: message.id, text: box.value, nonce })) return;
@@ -710,8 +722,8 @@ class View {
     box.value = message.text ?? "";
     return make("div", { class: "gp-editor" }, box, make("div", { class: "gp-editor-bar" },
       make("button", { type: "button", class: "gp-text-button", click: close }, words.cancel),
-      make("button", { type: "button", class: "gp-text-button", "data-gp": "resend", click: resend },
-        words.resend)));
+      make("button", { type: "button", class: "gp-text-button", "data-gp": "resend",
+        click: resend }, words.resend)));
   }
 
   async copy(/** @type {string} */ text, /** @type {MouseEvent} */ event) {
@@ -776,14 +788,15 @@ class View {
 
   /** Show a run from now on, in the message `mid`, or in the one that is pending. */
   follow(/** @type {string} */ rid, /** @type {string=} */ mid, user = "") {
-    const waits = this.messages.findLast(({ status, role }) => status === "pending" && role === "assistant");
+    const waits = this.messages.findLast(({ status }) => status === "pending");
     const id = mid ?? waits?.id ?? `run-${rid}`;
     const frozen = make("div", { class: "gp-frozen" });
     const tail = make("div", { class: "gp-tail" });
     const clock = make("span", { class: "gp-clock" });
     const note = make("span", { class: "gp-again", dir: "auto" });
     this.live = { mid: id, user, note, feed: new Feed(rid), frozen, tail, html: "", rest: "",
-      body: make("div", { class: `gp-body gp-live gprochat ${IGNORED}`, dir: "auto", hidden: true }, frozen, tail),
+      body: make("div", { class: `gp-body gp-live gprochat ${IGNORED}`, dir: "auto", hidden: true },
+        frozen, tail),
       wait: make("div", { class: "gp-wait" }, dots(), clock, note) };
     const since = Date.now();
     this.countdown(clock, since + 864e5, () => {
@@ -791,7 +804,7 @@ class View {
       clock.textContent = seconds > 1 ? duration(seconds, this.words.name, 0) : "";
     });
     if (!this.messages.some((each) => each.id === id))
-      this.messages = withMessage(this.messages, { id, role: "assistant", status: "pending", meta: {} });
+      this.messages = [...this.messages, { id, role: "assistant", status: "pending", meta: {} }];
     if (this.stopping) this.stop();
     else this.say(this.words.waiting);
     this.silence = SILENCE;
@@ -874,7 +887,8 @@ class View {
     if (this.live?.feed.rid !== rid) return;
     const { note } = this.live;
     this.countdown(note, Date.now() + 1000 * Number(seconds), (left) => {
-      note.textContent = left > 0 ? fill(this.words.again, { n: duration(left, this.words.name, 0), why: reason }) : "";
+      const n = duration(left, this.words.name, 0);
+      note.textContent = left > 0 ? fill(this.words.again, { n, why: reason }) : "";
     });
   }
 
@@ -883,7 +897,8 @@ class View {
     const old = this.live?.mid;
     if (old && old !== message.id) this.messages = this.messages.filter(({ id }) => id !== old);
     const place = this.messages.find(({ id }) => id === message.id);
-    const alternative = message.alternative?.[1] > 1 ? message.alternative : place?.alternative ?? [1, 1];
+    const told = message.alternative?.[1] > 1 ? message : place;
+    const alternative = told?.alternative ?? [1, 1];
     this.ended(rid);
     this.over.add(rid);
     this.messages = withMessage(this.messages, { ...message, alternative, notes: notes ?? [] });
@@ -903,15 +918,18 @@ class View {
     this.warn("");
   }
 
-  failed(/** @type {Packet} */ { rid, text, hint, retryable, retry_after }) {
+  failed(/** @type {Packet} */ { rid, nonce, text, hint, retryable, retry_after }) {
     const wait = Number(retry_after) || 0;
-    const mid = this.lastRun?.rid === rid && rid ? this.lastRun.mid : this.live?.feed.rid === rid && rid ? this.live.mid : "";
+    // What another view of this panel has sent is not for this one.
+    if (nonce && nonce !== this.pending?.nonce) return;
+    const { live, lastRun } = this;
+    const run = live?.feed.rid === rid ? live : lastRun;
+    const mid = rid && (run === live || run?.rid === rid) ? run?.mid : "";
     if (!mid) {
       // Refused before there was a run: what was typed goes back into the box.
       const typed = this.pending?.t === "send" ? this.pending.text : "";
       if (typed && !this.box.value) this.fillBox(typed);
-      this.ended();
-      this.show();
+      this.settled();
       this.warn([text, hint].filter(Boolean).join(" "));
       return;
     }
@@ -923,14 +941,17 @@ class View {
   /** A turn boundary: the truth as a whole. */
   turn() {
     const { messages = [], run = null } = this.snapshot;
-    const mine = this.live && messages.find((/** @type {Message} */ each) => each.id === this.live.mid);
-    if (this.live && run === null && mine && mine.status !== "pending") this.ended(this.live.feed.rid);
+    const mine = messages.find((/** @type {Message} */ each) => each.id === this.live?.mid);
+    const isOver = run === null && mine && mine.status !== "pending";
+    if (this.live && isOver) this.ended(this.live.feed.rid);
     const ours = this.live && !mine ? [this.live.user, this.live.mid] : [];
     const kept = this.messages.filter(({ id }) => ours.includes(id));
     const notes = new Map(this.messages.map((each) => [each.id, each.notes]));
-    this.messages = [...messages.map((/** @type {Message} */ each) => ({ notes: notes.get(each.id), ...each })), ...kept];
-    if (this.pending && run === null && (this.pending.isTaken || !this.pending.nonce)) this.settled();
-    if (run !== null && !this.over.has(run) && this.live?.feed.rid !== run && !this.signal.aborted) {
+    const noted = (/** @type {Message} */ each) => ({ notes: notes.get(each.id), ...each });
+    this.messages = [...messages.map(noted), ...kept];
+    const isTaken = this.pending?.isTaken || !this.pending?.nonce;
+    if (this.pending && run === null && isTaken) this.settled();
+    if (run !== null && !this.over.has(run) && this.live?.feed.rid !== run) {
       this.answered();
       this.pending = null;
       this.follow(run);
@@ -944,14 +965,16 @@ class View {
   show() {
     const { words, snapshot } = this;
     const ui = this.model.get("ui") ?? {};
-    this.root.dataset.state = this.stopping && this.isBusy ? "stopping" : this.isBusy ? "busy" : "idle";
+    this.root.dataset.state = this.isBusy ? (this.stopping ? "stopping" : "busy") : "idle";
     const hadStop = this.focused() === this.stopButton;
     this.sendButton.hidden = this.isBusy;
     this.stopButton.hidden = !this.isBusy;
     if (hadStop && !this.isBusy) this.box.focus();
     this.log.setAttribute("aria-busy", String(this.isBusy));
     this.box.placeholder = ui.placeholder || words.placeholder;
-    if (/^\d{2,4}$/.test(String(ui.height ?? ""))) this.root.style.setProperty("--gp-height", `${ui.height}px`);
+    const height = /^(\d{1,4}(?:\.\d+)?)(px|r?em|[ds]?vh)?$/.exec(String(ui.height ?? ""));
+    const [, number, unit] = height ?? [];
+    if (number) this.root.style.setProperty("--gp-height", number + (unit ?? "px"));
     options(this.conversation, snapshot.names ?? [], snapshot.conversation ?? "");
     options(this.modelPick, snapshot.models ?? [], snapshot.model ?? "");
     this.undo.hidden = !this.messages.length;
@@ -959,9 +982,10 @@ class View {
   }
 
   arrange(/** @type {any} */ ui) {
-    const sent = this.pending?.t === "send" ? [{ id: "sent", role: "user", status: "pending", text: this.pending.text }] : [];
-    const asked = this.pending ? [{ id: "asked", role: "assistant", status: "pending" }] : [];
-    const wanted = /** @type {Message[]} */ ([...this.messages, ...sent, ...asked]);
+    const wanted = [...this.messages];
+    const { t, text } = this.pending ?? {};
+    if (t === "send") wanted.push({ id: "sent", role: "user", status: "pending", text });
+    if (t) wanted.push({ id: "asked", role: "assistant", status: "pending" });
     const held = this.held();
     const ids = new Set(wanted.map(({ id }) => id));
     for (const [id, article] of this.articles)
@@ -995,10 +1019,13 @@ class View {
   fillArticle(/** @type {any} */ article, /** @type {Message} */ message) {
     const isUser = message.role === "user";
     const body = article.querySelector(".gp-body:not(.gp-live)");
-    const isSaid = body && ["html", "text", "stale", "status"].every((name) => article.message[name] === message[name]);
+    const before = article.message ?? {};
+    const isSaid = body && before.html === message.html && before.text === message.text;
     article.message = message;
-    Object.assign(article.dataset, { role: isUser ? "user" : "assistant", status: message.status ?? "", mid: message.id });
-    article.setAttribute("aria-label", isUser ? this.words.you : message.meta?.model || this.words.assistant);
+    const { id: mid, status = "" } = message;
+    Object.assign(article.dataset, { role: isUser ? "user" : "assistant", status, mid });
+    const { you, assistant } = this.words;
+    article.setAttribute("aria-label", isUser ? you : message.meta?.model || assistant);
     const parts = inside(message, this);
     const fresh = parts.find((part) => part.matches(".gp-body:not(.gp-live)"));
     // Formulas are set once: the body stays where only what is around it has changed.
@@ -1015,7 +1042,8 @@ class View {
 
   welcome(/** @type {string[]=} */ suggestions) {
     const offered = suggestions?.length ? suggestions : this.words.suggestions;
-    return make("div", { class: "gp-empty" }, make("p", { class: "gp-welcome" }, this.words.welcome),
+    return make("div", { class: "gp-empty" },
+      make("p", { class: "gp-welcome" }, this.words.welcome),
       ...offered.slice(0, 4).map((text) => make("button", { type: "button", dir: "auto",
         class: "gp-text-button", "data-gp": "suggestion", click: () => this.send(text) }, text)));
   }
@@ -1055,7 +1083,8 @@ class View {
       const html = this.live ? this.live.body.innerHTML : "";
       this.ended();
       // What has come of a reply stays readable.
-      if (broken) this.messages = withMessage(this.messages, { ...broken, html, status: "interrupted" });
+      const left = { ...broken, html, status: "interrupted" };
+      if (broken) this.messages = withMessage(this.messages, /** @type {Message} */ (left));
       this.show();
     }
     this.offline = why;
@@ -1118,12 +1147,13 @@ class View {
     const focused = /** @type {HTMLElement|null} */ (this.focused());
     const article = this.log.contains(focused) ? focused?.closest(".gp-msg") : null;
     if (!article) return null;
-    return { focused, hook: focused?.dataset.gp, index: [...this.list.children].indexOf(article) - this.list.children.length };
+    const all = [...this.list.children];
+    return { focused, hook: focused?.dataset.gp, index: all.indexOf(article) - all.length };
   }
 
   hold(/** @type {any} */ { focused, hook, index }) {
     if (focused.isConnected) return;
-    const article = this.list.children[this.list.children.length + index] ?? this.list.lastElementChild;
+    const article = [...this.list.children].at(index) ?? this.list.lastElementChild;
     (article?.querySelector(`[data-gp="${hook}"]`) ?? article)?.focus();
   }
 
@@ -1236,7 +1266,8 @@ class View {
   menuKey(/** @type {KeyboardEvent} */ event) {
     if (this.menu.hidden) return false;
     const { key } = event;
-    if (key === "ArrowDown" || key === "ArrowUp") this.choose(this.chosen + (key === "ArrowDown" ? 1 : -1));
+    if (key === "ArrowDown") this.choose(this.chosen + 1);
+    else if (key === "ArrowUp") this.choose(this.chosen - 1);
     else if (key === "Tab" || submits(event)) this.pick(this.chosen);
     else if (key === "Escape") this.closeMenu();
     else return false;
@@ -1245,7 +1276,8 @@ class View {
   }
 }
 
-const whenIdle = globalThis.requestIdleCallback ?? ((/** @type {() => void} */ then) => setTimeout(then, 16));
+const soon = (/** @type {() => void} */ then) => setTimeout(then, 16);
+const whenIdle = globalThis.requestIdleCallback ?? soon;
 const cancelIdle = globalThis.cancelIdleCallback ?? clearTimeout;
 
 function reachable(/** @type {Element} */ article, /** @type {0|-1} */ index) {
@@ -1254,7 +1286,8 @@ function reachable(/** @type {Element} */ article, /** @type {0|-1} */ index) {
   });
 }
 
-function options(/** @type {any} */ select, /** @type {string[]} */ names, /** @type {string} */ current) {
+/** @param {any} select @param {string[]} names @param {string} current */
+function options(select, names, current) {
   const all = current && !names.includes(current) ? [...names, current] : names;
   if (all.join("\n") !== [...select.options].map(({ value }) => value).join("\n"))
     select.replaceChildren(...all.map((name) => make("option", { value: name }, name)));

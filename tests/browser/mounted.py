@@ -145,9 +145,9 @@ class Mounted:
 
     def replies(self) -> list[str]:
         """The text of each reply that is shown."""
-        return self.page.locator(
-            '.gp-msg[data-role="assistant"] .gp-body'
-        ).evaluate_all("(all) => all.map((e) => e.innerText.trim())")
+        return self.page.locator('.gp-msg[data-role="assistant"] .gp-body').evaluate_all(
+            "(all) => all.map((e) => e.innerText.trim())"
+        )
 
     def frame(self) -> None:
         """Wait until what was asked for is drawn."""

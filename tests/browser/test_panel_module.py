@@ -70,9 +70,7 @@ def test_a_key_of_an_input_method_never_sends(panel: Mounted) -> None:
     """Enter that ends a composition, as Chromium and as Safari tell of it, sends nothing."""
     panel.open().box.click()
     devtools = panel.page.context.new_cdp_session(panel.page)
-    devtools.send(
-        "Input.imeSetComposition", {"text": "に", "selectionStart": 1, "selectionEnd": 1}
-    )
+    devtools.send("Input.imeSetComposition", {"text": "に", "selectionStart": 1, "selectionEnd": 1})
     enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229}
     devtools.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **enter})
     devtools.send("Input.insertText", {"text": "日"})
@@ -264,7 +262,9 @@ def test_copy_gives_the_exact_source(panel: Mounted) -> None:
     whole = panel.page.evaluate("navigator.clipboard.readText()")
     panel.page.locator(".gp-code").hover()
     panel.at("copy-code").click()
-    panel.page.wait_for_function("async () => !(await navigator.clipboard.readText()).includes('`')")
+    panel.page.wait_for_function(
+        "async () => !(await navigator.clipboard.readText()).includes('`')"
+    )
 
     assert whole == TALK[3]["text"]
     assert panel.page.evaluate("navigator.clipboard.readText()") == "x = 1 < 2\n\ty\n"
@@ -327,7 +327,10 @@ def test_pickers(panel: Mounted) -> None:
 def test_the_log_sticks_to_its_end_and_lets_go(panel: Mounted) -> None:
     """What comes keeps the end in view, until one scrolls up; a button leads back."""
     panel.open().ask()
-    gap = "() => { const e = document.querySelector('.gp-log'); return e.scrollHeight - e.scrollTop - e.clientHeight }"
+    gap = """() => {
+      const e = document.querySelector('.gp-log');
+      return e.scrollHeight - e.scrollTop - e.clientHeight;
+    }"""
     for seq in range(5):
         panel.emit("d", rid="r1", seq=seq, frozen="<p>line</p>" * 20, tail="")
         panel.frame()
@@ -370,8 +373,15 @@ def test_an_error_is_where_the_reply_would_be(panel: Mounted) -> None:
     """A failed run shows why and what to do; Retry counts down first, and the prompt stays."""
     panel.open().ask("precious")
     panel.end("", status="failed", error="Too many requests")
-    panel.emit("err", rid="r1", seq=10, text="Too many requests", hint="Wait a little.",
-               retryable=True, retry_after=2)
+    panel.emit(
+        "err",
+        rid="r1",
+        seq=10,
+        text="Too many requests",
+        hint="Wait a little.",
+        retryable=True,
+        retry_after=2,
+    )
     retry = panel.at("error").locator('[data-gp="retry"]')
 
     expect(panel.at("error")).to_contain_text("Too many requests")
@@ -392,6 +402,18 @@ def test_what_is_refused_before_it_began_goes_back_into_the_box(panel: Mounted) 
     expect(panel.page.get_by_role("alert")).to_contain_text("Too long")
     expect(panel.box).to_have_value("precious")
     expect(panel.at("send")).to_be_visible()
+
+
+def test_a_refusal_does_not_end_a_reply_on_its_way(panel: Mounted) -> None:
+    """An error without a run is a notice; what streams goes on. Another view's is not shown."""
+    panel.open().ask()
+    panel.emit("err", rid=None, seq=0, nonce="other", text="Not yours", hint="", retryable=False)
+    panel.emit("err", rid=None, seq=0, nonce="", text="No such name", hint="", retryable=False)
+    panel.emit("d", rid="r1", seq=0, frozen="<p>goes on</p>", tail="")
+    panel.frame()
+
+    expect(panel.page.get_by_role("alert")).to_have_text("No such name")
+    assert panel.replies() == ["goes on"]
 
 
 def test_waiting_for_another_attempt_is_said(panel: Mounted) -> None:
@@ -491,7 +513,9 @@ def test_formulas_are_set_once_when_a_reply_is_whole(panel: Mounted) -> None:
 def test_unknown_messages_are_ignored(panel: Mounted) -> None:
     """A message of an unknown kind or shape changes nothing and breaks nothing."""
     panel.open()
-    panel.page.evaluate("[null, {}, 3, {t: 'xyz'}, {t: 'd'}, {t: 'done'}].forEach((m) => model.emit(m))")
+    panel.page.evaluate(
+        "[null, {}, 3, {t: 'xyz'}, {t: 'd'}, {t: 'done'}].forEach((m) => model.emit(m))"
+    )
 
     expect(panel.at("suggestion")).to_have_count(3)
 
