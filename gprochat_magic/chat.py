@@ -68,6 +68,18 @@ class Chat:
         """The turns so far."""
         return self._line.conversation
 
+    @classmethod
+    def of(cls, line: conversations.Line) -> Chat:
+        """A chat in an open conversation."""
+        chat = cls.__new__(cls)
+        chat._line = line
+        return chat
+
+    @property
+    def line(self) -> conversations.Line:
+        """The open conversation, which two chats of one name have in common."""
+        return self._line
+
     async def ask(self, prompt: str, **options: Any) -> Reply:
         """Send a prompt and await the whole reply. Keywords are those of `Options`.
 

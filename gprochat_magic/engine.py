@@ -7,8 +7,12 @@ would wait for itself raises instead of hanging.
 
 from __future__ import annotations
 
-import _asyncio
+# isort: off
+# In this order: imported first, _asyncio would be made twice, and tasks would not know themselves.
 import asyncio
+import _asyncio
+
+# isort: on
 import atexit
 import concurrent.futures
 import contextlib
