@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 REMEMBERED = 256
 """Nonces, so that a prompt that a page sends twice is asked once."""
 
+_AT_ONCE = ("hello", "stop", "sync", "names")
+"""What need not wait for what was asked before it."""
+
 
 class Face(Protocol):
     """What a reader sees of a desk. Its methods are called on the engine."""
@@ -60,6 +63,7 @@ class Desk:
         self._nonces: deque[str] = deque(maxlen=REMEMBERED)
         self._signature: object = None
         self._closed = False
+        self._order: tuple[object, asyncio.Lock] | None = None
         self._unwatch = conversations.watch(self._changed)
 
     def open(self) -> None:
@@ -104,8 +108,6 @@ class Desk:
             "run": talk.live.rid if talk.live else None,
         }
 
-    # What the talk tells; on the engine.
-
     def hear(self, message: Message) -> None:
         """Pass a message of a run on to the page."""
         if message["t"] == "open":
@@ -116,14 +118,23 @@ class Desk:
         """Show the state of the run, and the conversation as it is now."""
         self._publish()
 
-    # What a page asks; on the engine.
-
     async def _take(self, message: Message) -> None:
         kind = message.pop("t")
         try:
-            await getattr(self, f"_on_{kind}")(**message)
+            if kind in _AT_ONCE:
+                await getattr(self, f"_on_{kind}")(**message)
+            else:
+                async with self._turnstile():
+                    await getattr(self, f"_on_{kind}")(**message)
         except GPROChatError as error:
             self._refuse(error, message.get("nonce", ""))
+
+    def _turnstile(self) -> asyncio.Lock:
+        """What keeps a page's wishes in order: a prompt goes where the pick before it leads."""
+        loop = asyncio.get_running_loop()
+        if self._order is None or self._order[0] is not loop:
+            self._order = loop, asyncio.Lock()
+        return self._order[1]
 
     async def _on_hello(self) -> None:
         first, self.met = not self.met, True
@@ -192,8 +203,6 @@ class Desk:
 
     async def _on_names(self, prefix: str) -> None:
         self._face.post({"t": "names", "prefix": prefix, "names": variables.names(prefix)})
-
-    # What these have in common; on the engine.
 
     def _add(self, job: Job) -> None:
         if not self._talk.add(job):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,6 +78,11 @@ def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
         conversations.close()
         monkeypatch.setattr(conversations, "_shared", None)
         yield gateway
+
+        async def end_of_reading() -> None:
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+        engine.shared().submit(end_of_reading()).result(10)
         engine.shared().stop()
         conversations.close()
         config.withdraw(settings)

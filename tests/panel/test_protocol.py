@@ -154,7 +154,7 @@ def test_prompts_wait_for_one_another(panel: Any, sent: Sent, far: Served) -> No
 
     kinds = [each["t"] for each in sent.messages("open", "done")]
     assert ["open", "done", "open", "done"] == kinds
-    assert ["one", "two"] == far.backend.prompts
+    assert ["one", "two"] == [each["user"]["text"] for each in sent.messages("open")]
     assert 3 == len(sent.messages("ack"))
 
 
