@@ -228,8 +228,8 @@ export function inert(/** @type {string} */ html) {
     if (node.nodeType === Node.TEXT_NODE) into.append(node.nodeValue ?? "");
     if (node.nodeType !== Node.ELEMENT_NODE) continue;
     const element = /** @type {HTMLElement} */ (node);
-    const isKnown = element.namespaceURI === "http://www.w3.org/1999/xhtml";
-    if (!isKnown || !TAGS.has(element.tagName)) {
+    // Names of foreign elements, as in SVG, are not in capitals.
+    if (!TAGS.has(element.tagName)) {
       into.append(element.textContent ?? "");
       continue;
     }

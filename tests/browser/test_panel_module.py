@@ -208,8 +208,18 @@ def test_F65_a_busy_kernel_is_offered_an_interrupt(panel: Mounted) -> None:
     panel.at("interrupt").click()
 
     assert panel.page.evaluate("window.interrupted")
-    panel.emit("ack", nonce=panel.sent("send")[0]["nonce"])
     expect(panel.at("interrupt")).to_have_count(0)
+
+
+def test_F65_the_offer_goes_when_python_answers(panel: Mounted) -> None:
+    """A late answer takes the notice away, before there is a run."""
+    panel.open(manager=NOTEBOOK).box.fill("hi")
+    panel.box.press("Enter")
+    expect(panel.at("interrupt")).to_be_visible()
+    panel.emit("ack", nonce=panel.sent("send")[0]["nonce"])
+
+    expect(panel.at("interrupt")).to_have_count(0)
+    assert panel.page.evaluate("window.interrupted") is None
 
 
 def test_an_answered_prompt_offers_no_interrupt(panel: Mounted) -> None:
