@@ -33,7 +33,7 @@ const STRINGS = {
     byHand: "Interrupt it in the Kernel menu.", interruptFailed: "The kernel did not take it.",
     gone: "The kernel was restarted. Run this cell again: your draft is kept.",
     lost: "No connection to the kernel. Your draft is kept.", first: "first text {n}",
-    tokens: "~{n} tokens", welcome: "What shall we look at?", help: "Shift+Enter: new line",
+    tokens: "~{n} tokens", welcome: "What shall we look at?",
     suggestions: ["What can you do here?", "Explain the last error", "Plot a sine wave"],
   },
   ru: {
@@ -57,7 +57,7 @@ const STRINGS = {
     interruptFailed: "Ядро не ответило.",
     gone: "Ядро перезапущено. Выполните эту ячейку снова: черновик сохранён.",
     lost: "Нет связи с ядром. Черновик сохранён.", first: "первый текст {n}",
-    tokens: "токенов: ~{n}", welcome: "На что посмотрим?", help: "Shift+Enter: новая строка",
+    tokens: "токенов: ~{n}", welcome: "На что посмотрим?",
     suggestions: ["Что ты умеешь?", "Объясни последнюю ошибку", "Нарисуй синусоиду"],
   },
 };
