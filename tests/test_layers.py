@@ -35,8 +35,8 @@ STRANGERS = [("transport", "gateway"), ("attempt", "gateway"), ("target", "gatew
 OUTSIDE = {
     "IPython": {"notebook", DOOR},
     "ipykernel": set[str](),
-    "ipywidgets": set[str](),
-    "anywidget": set[str](),
+    "ipywidgets": {"notebook"},
+    "anywidget": {"notebook"},
     "nest_asyncio": set[str](),
     "nest_asyncio2": {"notebook"},
     "aiohttp": {"target", "body", "refusal", "attempt", "transport", "gateway"},
@@ -78,6 +78,7 @@ LATE = {
     ("notebook.magics", "sending"): "brings aiohttp, which loading must not",
     ("notebook.threads", "transcript"): "brings nbformat, which loading must not",
     ("notebook.magics", "notebook.cell"): "brings the renderer, which loading must not",
+    ("notebook.commands", "notebook.panel"): "brings the widgets, which loading must not",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
 }

@@ -45,3 +45,24 @@ def test_the_first_prompt_in_a_picture(open_page: OpenPage, server: Server, grou
     assert page.page.locator(".jp-SideBar:visible").count() == 0
     assert page.page.locator(".Toastify__toast, .jp-Dialog").count() == 0
     assert file.stat().st_size < LARGEST
+
+
+@pytest.mark.skipif(not os.environ.get("GPROCHAT_SCREENSHOTS"), reason="no pictures are wanted")
+@pytest.mark.parametrize("ground", THEMES)
+def test_the_panel_in_a_picture(open_page: OpenPage, server: Server, ground: str) -> None:
+    """A short talk in the panel, on this ground."""
+    cells = [CELLS[0], "%gprochat panel"]
+    page = open_page(server.write("panel", cells, kernel="python3"), scale=2, size=SIZE)
+    page.command("apputils:change-theme", theme=THEMES[ground])
+    page.page.evaluate(BARE)
+    page.run_all()
+    page.page.locator("[data-gp='composer']").fill("code")
+    page.page.locator("[data-gp='composer']").press("Enter")
+    expect(page.page.locator("[data-gp='log'] pre").first).to_be_visible()
+    expect(page.page.locator("[data-gp='send']")).to_be_visible()
+    page.settle()
+    file = IMAGES / f"panel_{ground}.png"
+    page.page.screenshot(path=file)
+
+    assert page.page.locator(".Toastify__toast, .jp-Dialog").count() == 0
+    assert file.stat().st_size < LARGEST

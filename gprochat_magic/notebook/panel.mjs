@@ -1,0 +1,1309 @@
+/**
+ * The chat panel in the browser: a view of the state that Python holds.
+ *
+ * - Nothing is loaded and nothing is kept but an unsent draft. Truth comes as the trait `snapshot`
+ *   at turn boundaries, and as numbered deltas between them.
+ * - HTML becomes nodes only through `inert`, which builds anew what is on its list.
+ * - Every listener, observer and timer ends with its view.
+ *
+ * @typedef {{id: string, role: "user"|"assistant", html?: string, text?: string, status?: string,
+ *   error?: string, meta?: Record<string, any>, number?: number, alternative?: [number, number],
+ *   stale?: boolean, notes?: string[]}} Message
+ * @typedef {{t: string, rid?: string, seq?: number, [key: string]: any}} Packet
+ */
+
+// ---- words -------------------------------------------------------------------------------------
+
+const STRINGS = {
+  en: {
+    panel: "Chat", log: "Conversation", you: "You", assistant: "Assistant", composer: "Message",
+    placeholder: "Ask something. / for commands, @ for variables", send: "Send", stop: "Stop",
+    model: "Model", conversation: "Conversation", fresh: "New conversation",
+    undo: "Undo the last exchange", retry: "Retry", retryIn: "Retry in {n}", edit: "Edit",
+    copy: "Copy", copied: "Copied", copyFailed: "The browser did not let us copy",
+    copyCode: "Copy code", insert: "Insert below", inserted: "Inserted below, not run",
+    insertCopied: "Copied: cells cannot be added here", tooLong: "Longer than 1 MB: not done",
+    previous: "Earlier answer", next: "Later answer", jump: "Jump to the latest",
+    jumpUnread: "Jump to the latest: new messages", resend: "Send again", cancel: "Cancel",
+    menu: "Suggestions", waiting: "Waiting for the reply", streaming: "Generating",
+    stopping: "Stopping", complete: "Reply complete", unverified: "The end could not be confirmed",
+    interrupted: "Stopped", failed: "Failed", busy: "Wait for this reply, or stop it",
+    stale: "Answered before an earlier turn was changed", again: "Trying again in {n}. {why}",
+    kernelBusy: "The kernel is busy with a cell.", interrupt: "Interrupt it",
+    byHand: "Interrupt it in the Kernel menu.", interruptFailed: "The kernel did not take it.",
+    gone: "The kernel was restarted. Run this cell again: your draft is kept.",
+    lost: "No connection to the kernel. Your draft is kept.", first: "first text {n}",
+    tokens: "~{n} tokens", welcome: "What shall we look at?",
+    suggestions: ["What can you do here?", "Explain the last error", "Plot a sine wave"],
+  },
+  ru: {
+    panel: "Чат", log: "Беседа", you: "Вы", assistant: "Ассистент", composer: "Сообщение",
+    placeholder: "Спросите о чём-нибудь. / команды, @ переменные", send: "Отправить",
+    stop: "Остановить", model: "Модель", conversation: "Беседа", fresh: "Новая беседа",
+    undo: "Отменить последний обмен", retry: "Повторить", retryIn: "Повторить через {n}",
+    edit: "Изменить", copy: "Копировать", copied: "Скопировано",
+    copyFailed: "Браузер не дал скопировать", copyCode: "Копировать код",
+    insert: "Вставить ниже", inserted: "Вставлено ниже, не запущено",
+    insertCopied: "Скопировано: ячейки здесь не добавить", tooLong: "Больше 1 МБ: не сделано",
+    previous: "Предыдущий ответ", next: "Следующий ответ", jump: "К последнему сообщению",
+    jumpUnread: "К последнему: есть новые сообщения", resend: "Отправить снова",
+    cancel: "Отмена", menu: "Подсказки", waiting: "Ждём ответа", streaming: "Пишет",
+    stopping: "Останавливаем", complete: "Ответ готов",
+    unverified: "Не удалось подтвердить, что это конец", interrupted: "Остановлено",
+    failed: "Не удалось", busy: "Дождитесь этого ответа или остановите его",
+    stale: "Отвечено до изменения одного из прошлых сообщений",
+    again: "Новая попытка через {n}. {why}", kernelBusy: "Ядро занято ячейкой.",
+    interrupt: "Прервать", byHand: "Прервите его в меню «Ядро».",
+    interruptFailed: "Ядро не ответило.",
+    gone: "Ядро перезапущено. Выполните эту ячейку снова: черновик сохранён.",
+    lost: "Нет связи с ядром. Черновик сохранён.", first: "первый текст {n}",
+    tokens: "токенов: ~{n}", welcome: "На что посмотрим?",
+    suggestions: ["Что ты умеешь?", "Объясни последнюю ошибку", "Нарисуй синусоиду"],
+  },
+};
+
+/** The words for the first of these languages that there are words for. */
+export function catalogue(/** @type {readonly string[]} */ languages) {
+  for (const language of languages) {
+    const name = String(language).toLowerCase().split(/[-_]/)[0];
+    if (Object.hasOwn(STRINGS, name)) return { name, ...STRINGS[/** @type {"en"} */ (name)] };
+  }
+  return { name: "en", ...STRINGS.en };
+}
+
+/** `template` with `{name}` replaced by the values. */
+export function fill(/** @type {string} */ template, /** @type {Record<string, any>} */ values) {
+  return template.replace(/\{(\w+)\}/g, (all, name) => String(values[name] ?? all));
+}
+
+/** Seconds, as people of that language write them. */
+export function duration(/** @type {number} */ seconds, language = "en", digits = 1) {
+  const style = /** @type {const} */ ({ style: "unit", unit: "second", unitDisplay: "narrow" });
+  return new Intl.NumberFormat(language, { ...style, maximumFractionDigits: digits })
+    .format(Math.max(0, seconds));
+}
+
+/** What stands below a reply: who answered, how long it took, how much it was. */
+export function footer(/** @type {Record<string, any>} */ meta, words = catalogue([])) {
+  const { model, backend, elapsed, first, tokens } = meta ?? {};
+  const parts = [model, backend && backend !== model ? backend : ""];
+  if (elapsed > 0) parts.push(duration(elapsed, words.name));
+  if (first > 0) parts.push(fill(words.first, { n: duration(first, words.name) }));
+  if (tokens) parts.push(fill(words.tokens, { n: tokens }));
+  return parts.filter(Boolean).join(" · ");
+}
+
+// ---- pure helpers ------------------------------------------------------------------------------
+
+const LONGEST = 1_000_000;
+const chance = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
+const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text).length;
+
+/** Whether this key sends: not for a new line, and not while an input method still composes. */
+export function submits(/** @type {KeyboardEvent} */ event) {
+  // Safari ends a composition before the key that ended it; that key still has the code 229.
+  return event.key === "Enter" && !event.shiftKey && !event.altKey && !composing(event);
+}
+
+/** Whether a key belongs to an input method. */
+export function composing(/** @type {KeyboardEvent} */ event) {
+  return event.isComposing || event.keyCode === 229;
+}
+
+/** A link's target, if a reply may have it. */
+export function target(/** @type {string} */ url) {
+  if (!/^(https?:\/\/|mailto:)[!-~]+$/i.test(url)) return null;
+  try {
+    return /^(https?|mailto):$/.test(new URL(url).protocol) ? url : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A name like "chat-2" that no conversation has. */
+export function freshName(/** @type {string[]} */ names) {
+  for (let n = 2; ; n += 1) if (!names.includes(`chat-${n}`)) return `chat-${n}`;
+}
+
+/**
+ * What the menu offers at the caret: subcommands for a first word that begins with `/`, variables
+ * for a word that begins with `@`. Null where there is nothing to offer.
+ */
+export function completion(
+  /** @type {string} */ text,
+  /** @type {number} */ caret,
+  /** @type {[string, string][]} */ commands,
+  /** @type {string[]} */ variables,
+) {
+  const before = text.slice(0, caret);
+  const found = /^\/(\w*)$/.exec(before) ?? /(?:^|[\s([{,;:])@([\p{L}\p{N}_.]*)$/u.exec(before);
+  if (!found) return null;
+  const isCommand = before.startsWith("/");
+  const prefix = found[1].toLowerCase();
+  const all = isCommand ? commands : variables.map((name) => [name, ""]);
+  const rows = all
+    .filter(([name]) => name.toLowerCase().startsWith(prefix))
+    .slice(0, 50)
+    .map(([name, help]) => ({ name, help, insert: isCommand ? `/${name} ` : `{${name}}` }));
+  const start = caret - found[1].length - 1;
+  return { start, prefix: found[1], isCommand, rows };
+}
+
+/** Earlier prompts, walked with Up and Down from an empty box. */
+export class Recall {
+  at = -1;
+  constructor(/** @type {() => string[]} */ prompts) {
+    this.prompts = prompts;
+  }
+
+  /** The text for a step back (1) or forth (-1) from `text`; null if the key is not ours. */
+  step(/** @type {string} */ text, /** @type {1|-1} */ way) {
+    const all = this.prompts();
+    const shown = this.at < 0 ? "" : all[all.length - 1 - this.at];
+    if (text !== shown) this.at = -1;
+    if (text !== "" && this.at < 0) return null;
+    const at = this.at + way;
+    if (at >= all.length || at < -1) return null;
+    this.at = at;
+    return at < 0 ? "" : all[all.length - 1 - at];
+  }
+}
+
+/** The order of the deltas of one run: which to apply, and when some are missing. */
+export class Feed {
+  next = 0;
+  constructor(/** @type {string} */ rid) {
+    this.rid = rid;
+  }
+
+  /** The number of the last delta that was applied; -1 before the first. */
+  get have() {
+    return this.next - 1;
+  }
+
+  /** @returns {"apply"|"late"|"gap"} */
+  take(/** @type {number} */ seq) {
+    if (seq < this.next) return "late";
+    if (seq > this.next) return "gap";
+    this.next = seq + 1;
+    return "apply";
+  }
+
+  /** Everything up to `seq` came at once; false if more than that is here already. */
+  full(/** @type {number} */ seq) {
+    if (seq < this.have) return false;
+    this.next = seq + 1;
+    return true;
+  }
+}
+
+/** A message list with `fresh` put in by its id, or at the end. */
+export function withMessage(/** @type {Message[]} */ messages, /** @type {Message} */ fresh) {
+  const at = messages.findIndex(({ id }) => id === fresh.id);
+  return at < 0 ? [...messages, fresh] : messages.with(at, fresh);
+}
+
+// ---- the wall: HTML to nodes -------------------------------------------------------------------
+
+const AUTO = "P H1 H2 H3 H4 H5 H6 UL OL TABLE".split(" ");
+const TAGS = new Set(
+  ("A BDI BLOCKQUOTE BR CODE DIV EM HR LI PRE S SPAN STRONG TBODY TD TH THEAD TR").split(" ")
+    .concat(AUTO),
+);
+const CLASSES = {
+  SPAN: "k s c m ow nb nf nc nd nt na gd gi gh gp-u mathjax_process tex2jax_process".split(" "),
+  TH: ["gp-l", "gp-m", "gp-r"],
+  TD: ["gp-l", "gp-m", "gp-r"],
+};
+
+/** Untrusted HTML as nodes made anew: known elements with known attributes, all else as text. */
+export function inert(/** @type {string} */ html) {
+  // A parsed document has no window: nothing in it runs or loads.
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  const out = document.createDocumentFragment();
+  // Without recursion: how deep a stranger's elements go is not ours to say.
+  const todo = [...parsed.body.childNodes].reverse().map((node) => ({ node, into: out }));
+  for (let item = todo.pop(); item; item = todo.pop()) {
+    const { node, into } = item;
+    if (node.nodeType === Node.TEXT_NODE) into.append(node.nodeValue ?? "");
+    if (node.nodeType !== Node.ELEMENT_NODE) continue;
+    const element = /** @type {HTMLElement} */ (node);
+    // Names of foreign elements, as in SVG, are not in capitals.
+    if (!TAGS.has(element.tagName)) {
+      into.append(element.textContent ?? "");
+      continue;
+    }
+    const copy = /** @type {any} */ (copied(element));
+    into.append(copy);
+    for (const child of [...element.childNodes].reverse()) todo.push({ node: child, into: copy });
+  }
+  return out;
+}
+
+function copied(/** @type {HTMLElement} */ element) {
+  const tag = element.tagName;
+  const copy = document.createElement(tag);
+  if (AUTO.includes(tag)) copy.dir = "auto";
+  if (tag === "PRE") copy.dir = "ltr";
+  const start = element.getAttribute("start");
+  if (tag === "OL" && /^\d{1,9}$/.test(start ?? "")) copy.setAttribute("start", start ?? "1");
+  const href = tag === "A" ? target(element.getAttribute("href") ?? "") : null;
+  if (href !== null) {
+    copy.setAttribute("href", href);
+    copy.setAttribute("target", "_blank");
+    copy.setAttribute("rel", "noopener noreferrer nofollow");
+  }
+  const allowed = CLASSES[/** @type {"SPAN"} */ (tag)] ?? [];
+  const classes = [...element.classList].filter((name) => allowed.includes(name));
+  if (classes.length) copy.className = classes.join(" ");
+  return copy;
+}
+
+// ---- making elements ---------------------------------------------------------------------------
+
+/** @returns {any} */
+function make(/** @type {string} */ tag, /** @type {Record<string, any>} */ set = {}, ...inside) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(set)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, String(value));
+  }
+  element.append(...inside.filter((part) => part != null && part !== ""));
+  return element;
+}
+
+const ICONS = {
+  send: "M12 20V5M5 11l7-7 7 7", stop: "M7 7h10v10H7z", copy: "M9 9h11v11H9zM5 15H4V4h11v1",
+  retry: "M4 12a8 8 0 1 0 2.5-5.8M4 4v5h5", edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
+  insert: "M4 4h16v7H4zM12 14v7M8.5 17.5h7", down: "M12 5v14M5 12l7 7 7-7",
+  add: "M12 5v14M5 12h14", undo: "M9 14L4 9l5-5M4 9h10a6 6 0 0 1 0 12h-3",
+  previous: "M15 5l-7 7 7 7", next: "M9 5l7 7-7 7", done: "M5 13l4 4L19 7",
+};
+
+function icon(/** @type {keyof typeof ICONS} */ name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const path = document.createElementNS(space, "path");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true" }))
+    svg.setAttribute(key, value);
+  svg.classList.add("gp-icon");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+// ---- the host: what Jupyter offers, where it does ----------------------------------------------
+
+/** What a front end can do for us; each part may be missing. */
+export class Host {
+  constructor(/** @type {any} */ manager, /** @type {HTMLElement} */ place) {
+    this.manager = manager;
+    this.place = place;
+  }
+
+  get kernel() {
+    return this.manager?.kernel ?? null;
+  }
+
+  get canInterrupt() {
+    return typeof this.kernel?.interrupt === "function";
+  }
+
+  get cells() {
+    const shared = this.manager?.context?.model?.sharedModel;
+    return typeof shared?.insertCell === "function" ? shared : null;
+  }
+
+  /** Put code into a new cell below the panel's, or below the last one put there. Runs nothing. */
+  insert(/** @type {string} */ source) {
+    const shared = this.cells;
+    if (!shared) return false;
+    const after = this.last ? [...(shared.cells ?? [])].indexOf(this.last) : -1;
+    const at = after >= 0 ? after : this.#home();
+    if (at === null) return false;
+    this.last = shared.insertCell(at + 1, { cell_type: "code", source, metadata: {} });
+    return true;
+  }
+
+  // Cells out of sight are not in the document, so a windowed list's own number comes first.
+  #home() {
+    const cell = /** @type {HTMLElement|null} */ (this.place.closest(".jp-Cell"));
+    const index = cell?.dataset.windowedListIndex;
+    if (index !== undefined) return Number(index);
+    const all = cell?.closest(".jp-Notebook")?.querySelectorAll(".jp-Cell");
+    return cell && all ? [...all].indexOf(cell) : null;
+  }
+
+  /** Formulas in `element` set by the front end's own typesetter. */
+  typeset(/** @type {HTMLElement} */ element) {
+    this.manager?.rendermime?.latexTypesetter?.typeset?.(element);
+  }
+}
+
+/** Text to the clipboard; on pages without the modern way, by the old one. */
+export async function toClipboard(/** @type {string} */ text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const put = (/** @type {ClipboardEvent} */ event) => {
+      event.clipboardData?.setData("text/plain", text);
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
+    document.addEventListener("copy", put, { capture: true, once: true });
+    const worked = document.execCommand("copy");
+    document.removeEventListener("copy", put, { capture: true });
+    return worked;
+  }
+}
+
+/** What was typed and not sent, kept over a reload; a frame without storage keeps nothing. */
+function draft(/** @type {string} */ key, /** @type {string=} */ text) {
+  try {
+    if (text) sessionStorage.setItem(key, text);
+    else if (text === "") sessionStorage.removeItem(key);
+    return sessionStorage.getItem(key) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+// ---- one message -------------------------------------------------------------------------------
+
+const IGNORED = "mathjax_ignore tex2jax_ignore";
+
+/** A small button with an icon, a name for those who do not see it, and a hook for tests. */
+function button(
+  /** @type {string} */ hook,
+  /** @type {keyof typeof ICONS} */ picture,
+  /** @type {string} */ label,
+  /** @type {(event: MouseEvent) => void} */ click,
+) {
+  const set = { type: "button", class: "gp-button", "data-gp": hook, "aria-label": label };
+  return make("button", { ...set, title: label, click }, icon(picture));
+}
+
+/** Copy and Insert on each block of code that has none yet. */
+function withTools(/** @type {HTMLElement} */ body, /** @type {View} */ view) {
+  for (const block of body.querySelectorAll("pre")) {
+    if (block.parentElement?.classList.contains("gp-code")) continue;
+    const source = () => (block.querySelector("code") ?? block).textContent ?? "";
+    const { words } = view;
+    const tools = make("div", { class: "gp-code-tools" },
+      button("copy-code", "copy", words.copyCode, (event) => view.copy(source(), event)),
+      button("insert", "insert", words.insert, (event) => view.insert(source(), event)));
+    const box = make("div", { class: "gp-code" });
+    block.replaceWith(box);
+    box.append(block, tools);
+  }
+}
+
+/** The inside of a message's article: who, what, what is to be noted, what can be done. */
+function inside(/** @type {Message} */ message, /** @type {View} */ view) {
+  const { words } = view;
+  const isUser = message.role === "user";
+  const who = isUser ? words.you : message.meta?.model || words.assistant;
+  const parts = [make("div", { class: "gp-author", "aria-hidden": true }, who)];
+  if (view.editing === message.id) return [...parts, view.editor(message)];
+  const live = view.live?.mid === message.id ? view.live : null;
+  if (live) return [...parts, live.body, live.wait];
+  const body = make("div", { class: `gp-body gprochat ${IGNORED}`, dir: "auto" });
+  if (isUser) body.append(message.text ?? "");
+  else body.append(inert(message.html ?? ""));
+  if (!isUser) withTools(body, view);
+  if (body.hasChildNodes()) parts.push(body);
+  if (!isUser && message.status === "pending")
+    parts.push(make("div", { class: "gp-wait" }, dots()));
+  const notes = [...(message.notes ?? [])];
+  if (message.status === "unverified") notes.push(words.unverified);
+  if (message.status === "interrupted") notes.push(words.interrupted);
+  if (message.stale) notes.push(words.stale);
+  parts.push(...notes.map((note) => make("p", { class: "gp-note", dir: "auto" }, note)));
+  if (message.status === "failed" || view.failures.has(message.id))
+    parts.push(failure(message, view));
+  if (message.status !== "pending") parts.push(below(message, view));
+  return parts;
+}
+
+function failure(/** @type {Message} */ message, /** @type {View} */ view) {
+  const { words } = view;
+  const known = view.failures.get(message.id) ?? {};
+  const retry = make("button", { type: "button", class: "gp-text-button", "data-gp": "retry",
+    click: () => retry.ariaDisabled === "true" || view.retry(message) }, words.retry);
+  view.countdown(retry, known.until ?? 0, (left) => {
+    retry.ariaDisabled = String(left > 0);
+    const n = duration(left, words.name, 0);
+    retry.textContent = left > 0 ? fill(words.retryIn, { n }) : words.retry;
+  });
+  return make("div", { class: "gp-error", "data-gp": "error" },
+    make("p", { class: "gp-error-text", dir: "auto" }, known.text || message.error || words.failed),
+    known.hint ? make("p", { class: "gp-error-hint", dir: "auto" }, known.hint) : null,
+    known.retryable === false ? null : retry);
+}
+
+function below(/** @type {Message} */ message, /** @type {View} */ view) {
+  const { words } = view;
+  const tools = make("div", { class: "gp-tools", role: "group" });
+  const [k, n] = message.alternative ?? [1, 1];
+  if (message.role === "user") {
+    tools.append(button("edit", "edit", words.edit, () => view.edit(message)));
+  } else {
+    if (n > 1)
+      tools.append(
+        button("alt-prev", "previous", words.previous, () => view.alternative(message, k - 1, n)),
+        make("span", { class: "gp-count" }, `${k}/${n}`),
+        button("alt-next", "next", words.next, () => view.alternative(message, k + 1, n)));
+    tools.append(button("retry", "retry", words.retry, () => view.retry(message)));
+  }
+  tools.append(button("copy", "copy", words.copy, (event) => view.copy(message.text ?? "", event)));
+  const isAnswer = message.role === "assistant" && message.status !== "failed";
+  const about = isAnswer ? footer(message.meta ?? {}, words) : "";
+  const meta = about && make("span", { class: "gp-meta" }, about);
+  return make("div", { class: "gp-foot" }, meta, tools);
+}
+
+const dots = () => make("span", { class: "gp-dots", "aria-hidden": "true" });
+
+const FIELDS = /** @type {const} */ (["html", "text", "status", "error", "stale"]);
+
+function isSame(/** @type {Message} */ a, /** @type {Message} */ b) {
+  return FIELDS.every((name) => a[name] === b[name]) &&
+    `${a.alternative}` === `${b.alternative}` && JSON.stringify(a.meta) === JSON.stringify(b.meta);
+}
+
+// ---- the view ----------------------------------------------------------------------------------
+
+const NO_ANSWER = 700;
+const SILENCE = 2_000;
+const LONGEST_SILENCE = 16_000;
+const STICKY = 40;
+const AT_ONCE = 12;
+
+/** One view of a panel. Its state (draft, scrolling, menu, what is edited) is its own. */
+class View {
+  messages = /** @type {Message[]} */ ([]);
+  live = /** @type {any} */ (null);
+  pending = /** @type {any} */ (null);
+  editing = "";
+  failures = new Map();
+  over = new Set();
+  articles = new Map();
+  clocks = new Map();
+  timers = new Map();
+  offline = "";
+  isStuck = true;
+
+  /** @param {any} model @param {HTMLElement} el @param {AbortSignal} signal */
+  constructor(model, el, signal) {
+    this.model = model;
+    this.el = el;
+    this.signal = signal;
+    this.words = catalogue(navigator.languages ?? [navigator.language]);
+    this.host = new Host(model.widget_manager, el);
+    this.recall = new Recall(() =>
+      this.messages.filter(({ role }) => role === "user").map(({ text }) => text ?? ""));
+    this.key = `gprochat:draft:${location.pathname}:${this.snapshot.conversation ?? ""}`;
+    this.build(el);
+    this.listen();
+    this.turn();
+    this.box.value = draft(this.key);
+    this.grow();
+    this.tell({ t: "hello", v: 1, lang: this.words.name,
+      caps: { insert: Boolean(this.host.cells), interrupt: this.host.canInterrupt } });
+  }
+
+  get snapshot() {
+    return this.model.get("snapshot") ?? {};
+  }
+
+  get isBusy() {
+    return Boolean(this.live || this.pending);
+  }
+
+  // -- what is there
+
+  build(/** @type {HTMLElement} */ el) {
+    const { words } = this;
+    const pick = (/** @type {string} */ hook, /** @type {string} */ t) => make("select", {
+      class: "gp-select", "data-gp": hook, "aria-label": words[/** @type {"model"} */ (hook)],
+      change: (/** @type {any} */ event) => this.tell({ t, name: event.target.value }) });
+    this.conversation = pick("conversation", "use");
+    this.modelPick = pick("model", "model");
+    this.list = make("div", { class: "gp-list" });
+    this.log = make("div", { class: "gp-log", "data-gp": "log", role: "log", tabindex: 0,
+      "aria-label": words.log }, this.list);
+    this.jump = button("jump", "down", words.jump, () => this.toEnd(true));
+    this.jump.classList.add("gp-jump");
+    this.notice = make("div", { class: "gp-notice", role: "alert" });
+    this.status = make("div", { class: "gp-status", "data-gp": "status", role: "status" });
+    this.menu = make("div", { class: "gp-menu", "data-gp": "menu", role: "listbox",
+      id: `gp-menu-${chance()}`, "aria-label": words.menu, hidden: true });
+    this.box = make("textarea", { class: "gp-box", "data-gp": "composer", rows: 1, dir: "auto",
+      "aria-label": words.composer, "aria-autocomplete": "list", "aria-controls": this.menu.id,
+      "data-lm-suppress-shortcuts": "true", spellcheck: "true" });
+    this.sendButton = button("send", "send", words.send, () => this.send());
+    this.stopButton = button("stop", "stop", words.stop, () => this.stop());
+    this.sendButton.classList.add("gp-main");
+    this.stopButton.classList.add("gp-main");
+    this.undo = button("undo", "undo", words.undo, () => this.isFree() && this.tell({ t: "undo" }));
+    const add = button("new", "add", words.fresh, () =>
+      this.tell({ t: "new", name: freshName(this.snapshot.names ?? []) }));
+    this.root = make("section", { class: `gp-panel ${IGNORED}`, "data-gp": "panel",
+      "aria-label": words.panel, lang: words.name, "data-lm-suppress-shortcuts": "true" },
+      make("div", { class: "gp-head" }, this.conversation, this.undo, add),
+      make("div", { class: "gp-middle" }, this.log, this.jump), this.notice,
+      make("div", { class: "gp-compose" }, this.menu, this.box,
+        make("div", { class: "gp-bar" },
+          this.modelPick, this.status, this.sendButton, this.stopButton)));
+    el.replaceChildren(this.root);
+  }
+
+  listen() {
+    const on = (/** @type {any} */ where, /** @type {string} */ what, /** @type {any} */ then) =>
+      where.addEventListener(what, then, { signal: this.signal });
+    const from = (/** @type {string} */ what, /** @type {any} */ then) => {
+      this.model.on(what, then);
+      this.signal.addEventListener("abort", () => this.model.off(what, then));
+    };
+    from("msg:custom", (/** @type {Packet} */ packet) => this.hear(packet));
+    from("change:snapshot", () => this.turn());
+    from("change:state", () => this.show());
+    from("change:ui", () => this.show());
+    from("comm_live_update", () => this.model.comm_live === false && this.goOffline("gone"));
+    for (const name of ["statusChanged", "connectionStatusChanged"]) {
+      const slot = (/** @type {any} */ _, /** @type {string} */ status) => this.kernelSays(status);
+      const changed = this.host.kernel?.[name];
+      changed?.connect?.(slot);
+      this.signal.addEventListener("abort", () => changed?.disconnect?.(slot));
+    }
+    // The front end's shortcuts must not see our keys: Shift+Enter would run this very cell.
+    for (const kind of ["keydown", "keyup", "keypress"])
+      on(this.root, kind, (/** @type {Event} */ event) => event.stopPropagation());
+    on(this.root, "keydown", (/** @type {KeyboardEvent} */ event) => this.panelKey(event));
+    on(this.box, "keydown", (/** @type {KeyboardEvent} */ event) => this.boxKey(event));
+    on(this.box, "input", () => this.typed());
+    on(this.box, "click", () => this.complete());
+    on(this.box, "blur", () => this.closeMenu());
+    on(this.log, "keydown", (/** @type {KeyboardEvent} */ event) => this.logKey(event));
+    on(this.log, "focusin", (/** @type {FocusEvent} */ event) => this.reach(event.target));
+    on(this.log, "scroll", () => this.scrolled());
+    const resized = new ResizeObserver(() => this.isStuck && this.toEnd());
+    resized.observe(this.list);
+    resized.observe(this.log);
+    this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
+      if (!entry.isIntersecting) return;
+      this.seen?.unobserve(entry.target);
+      this.host.typeset(/** @type {HTMLElement} */ (entry.target));
+    }), { root: this.log, rootMargin: "400px" });
+    this.signal.addEventListener("abort", () => {
+      resized.disconnect();
+      this.seen?.disconnect();
+      for (const name of [...this.timers.keys()]) this.later(name);
+      clearInterval(this.ticking);
+      cancelIdle(this.building);
+      draft(this.key, this.box.value);
+    });
+  }
+
+  /** Do something later; the same name again, or without a time, takes it back. */
+  later(/** @type {string} */ name, ms = -1, then = () => {}) {
+    clearTimeout(this.timers.get(name));
+    this.timers.delete(name);
+    if (ms >= 0 && !this.signal.aborted) this.timers.set(name, setTimeout(then, ms));
+  }
+
+  /**
+   * Call `tick` with the seconds left until `until`, once a second, while `element` is shown.
+   *
+   * @param {Element} element @param {number} until @param {(left: number) => void} tick
+   */
+  countdown(element, until, tick) {
+    tick(Math.max(0, Math.ceil((until - Date.now()) / 1000)));
+    if (until > Date.now()) this.clocks.set(element, { until, tick });
+    this.ticking ??= setInterval(() => this.clocks.forEach((clock, each) => {
+      const left = Math.max(0, Math.ceil((clock.until - Date.now()) / 1000));
+      clock.tick(left);
+      if (left <= 0 || !each.isConnected) this.clocks.delete(each);
+    }), 1000);
+  }
+
+  // -- to Python
+
+  /** Send a message; without a kernel it says so and gives false. */
+  tell(/** @type {Packet} */ packet) {
+    try {
+      this.model.send(packet);
+      return true;
+    } catch {
+      this.goOffline("gone");
+      return false;
+    }
+  }
+
+  /** Whether a new run may begin; says so if not. */
+  isFree() {
+    if (this.isBusy) this.say(this.words.busy);
+    return !this.isBusy && !this.offline;
+  }
+
+  send(text = this.box.value) {
+    if (!text.trim() || !this.isFree()) return;
+    if (bytes(text) > LONGEST) return this.say(this.words.tooLong);
+    const nonce = chance();
+    if (!this.begin({ t: "send", nonce, text })) return;
+    if (text === this.box.value) this.fillBox("");
+    this.closeMenu();
+    this.toEnd(true);
+    this.box.focus();
+  }
+
+  /** Send what starts a run, and show it until Python says what comes of it. */
+  begin(/** @type {Packet} */ packet) {
+    if (!this.tell(packet)) return false;
+    this.stopping = false;
+    this.pending = { ...packet };
+    this.later("answer", NO_ANSWER, () => this.busyKernel());
+    this.show();
+    this.say(this.words.waiting);
+    return true;
+  }
+
+  stop() {
+    if (!this.isBusy) return;
+    this.stopping = true;
+    this.root.dataset.state = "stopping";
+    if (this.live) this.tell({ t: "stop", rid: this.live.feed.rid });
+    this.later("answer", NO_ANSWER, () => this.busyKernel());
+    this.say(this.words.stopping);
+  }
+
+  retry(/** @type {Message} */ message) {
+    if (this.isFree()) this.begin({ t: "retry", mid: message.id });
+  }
+
+  alternative(/** @type {Message} */ message, /** @type {number} */ k, /** @type {number} */ n) {
+    if (k >= 1 && k <= n && this.isFree()) this.tell({ t: "alt", mid: message.id, k });
+  }
+
+  edit(/** @type {Message} */ message) {
+    if (!this.isFree()) return;
+    this.editing = message.id;
+    this.repaint(message.id);
+    this.articles.get(message.id)?.querySelector("textarea")?.focus();
+  }
+
+  editor(/** @type {Message} */ message) {
+    const { words } = this;
+    const close = () => {
+      this.editing = "";
+      this.repaint(message.id);
+      this.articles.get(message.id)?.querySelector('[data-gp="edit"]')?.focus();
+    };
+    const resend = () => {
+      const nonce = chance();
+      if (!box.value.trim() || !this.isFree()) return;
+      if (bytes(box.value) > LONGEST) return this.say(words.tooLong);
+      if (!this.begin({ t: "edit", mid: message.id, text: box.value, nonce })) return;
+      close();
+      this.toEnd(true);
+      this.box.focus();
+    };
+    const keydown = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Escape" && !composing(event)) close();
+      else if (submits(event)) resend();
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    };
+    const box = make("textarea", { class: "gp-box", "data-gp": "editor", dir: "auto", rows: 3,
+      "aria-label": words.edit, keydown });
+    box.value = message.text ?? "";
+    return make("div", { class: "gp-editor" }, box, make("div", { class: "gp-editor-bar" },
+      make("button", { type: "button", class: "gp-text-button", click: close }, words.cancel),
+      make("button", { type: "button", class: "gp-text-button", "data-gp": "resend",
+        click: resend }, words.resend)));
+  }
+
+  async copy(/** @type {string} */ text, /** @type {MouseEvent} */ event) {
+    const pressed = /** @type {HTMLElement} */ (event.currentTarget);
+    const worked = await toClipboard(text);
+    if (worked) {
+      pressed.replaceChildren(icon("done"));
+      setTimeout(() => pressed.replaceChildren(icon("copy")), 1500);
+    }
+    this.say(worked ? this.words.copied : this.words.copyFailed);
+  }
+
+  insert(/** @type {string} */ source, /** @type {MouseEvent} */ event) {
+    if (bytes(source) > LONGEST) return this.say(this.words.tooLong);
+    if (this.host.insert(source)) return this.say(this.words.inserted);
+    return this.copy(source, event).then(() => this.say(this.words.insertCopied));
+  }
+
+  // -- from Python
+
+  hear(/** @type {Packet} */ packet) {
+    if (this.offline && packet?.t) this.goOnline();
+    switch (packet?.t) {
+      case "ack": return this.acknowledged(packet);
+      case "open": return this.open(packet);
+      case "d": return this.delta(packet);
+      case "full": return this.full(packet);
+      case "wait": return this.wait(packet);
+      case "done": return this.done(packet);
+      case "err": return this.failed(packet);
+      case "names": return this.complete(packet.names);
+      default:
+    }
+  }
+
+  acknowledged(/** @type {Packet} */ { nonce }) {
+    if (!this.pending || nonce !== this.pending.nonce) return;
+    this.answered();
+    this.pending.isTaken = true;
+    // What makes no run, such as a subcommand, is answered by a snapshot alone.
+    this.later("answer", 5000, () => this.settled());
+  }
+
+  answered() {
+    this.later("answer");
+    this.warn("");
+  }
+
+  settled() {
+    this.answered();
+    this.pending = null;
+    this.show();
+  }
+
+  open(/** @type {Packet} */ { rid, mid, user }) {
+    if (this.over.has(rid) || this.live?.feed.rid === rid) return;
+    this.answered();
+    this.pending = null;
+    if (user?.id) this.messages = withMessage(this.messages, user);
+    this.follow(rid ?? "", mid, user?.id);
+  }
+
+  /** Show a run from now on, in the message `mid`, or in the one that is pending. */
+  follow(/** @type {string} */ rid, /** @type {string=} */ mid, user = "") {
+    const waits = this.messages.findLast(({ status }) => status === "pending");
+    const id = mid ?? waits?.id ?? `run-${rid}`;
+    const frozen = make("div", { class: "gp-frozen" });
+    const tail = make("div", { class: "gp-tail" });
+    const clock = make("span", { class: "gp-clock" });
+    const note = make("span", { class: "gp-again", dir: "auto" });
+    this.live = { mid: id, user, note, feed: new Feed(rid), frozen, tail, html: "", rest: "",
+      body: make("div", { class: `gp-body gp-live gprochat ${IGNORED}`, dir: "auto", hidden: true },
+        frozen, tail),
+      wait: make("div", { class: "gp-wait" }, dots(), clock, note) };
+    const since = Date.now();
+    this.countdown(clock, since + 864e5, () => {
+      const seconds = Math.round((Date.now() - since) / 1000);
+      clock.textContent = seconds > 1 ? duration(seconds, this.words.name, 0) : "";
+    });
+    if (!this.messages.some((each) => each.id === id))
+      this.messages = [...this.messages, { id, role: "assistant", status: "pending", meta: {} }];
+    if (this.stopping) this.stop();
+    else this.say(this.words.waiting);
+    this.silence = SILENCE;
+    this.watch();
+    this.show();
+    this.repaint(id);
+  }
+
+  delta(/** @type {Packet} */ { rid = "", seq, frozen, tail }) {
+    if (this.over.has(rid)) return;
+    // The message that opened it may have been lost on the way.
+    if (!this.live && rid) this.follow(rid);
+    if (this.live?.feed.rid !== rid) return;
+    this.silence = SILENCE;
+    this.watch();
+    const order = this.live.feed.take(Number(seq));
+    if (order === "gap") return this.sync();
+    if (order === "late") return;
+    this.live.html += String(frozen ?? "");
+    this.live.rest = String(tail ?? "");
+    this.draw();
+  }
+
+  full(/** @type {Packet} */ { rid, seq, frozen, tail }) {
+    if (this.live?.feed.rid !== rid || !this.live.feed.full(Number(seq))) return;
+    this.later("sync");
+    this.live.frozen.replaceChildren();
+    Object.assign(this.live, { html: String(frozen ?? ""), rest: String(tail ?? "") });
+    this.draw();
+  }
+
+  /** Ask for all that was sent, once for any number of gaps at a time. */
+  sync() {
+    if (!this.live || this.timers.has("sync")) return;
+    const { rid, have } = this.live.feed;
+    this.later("sync", 500, () => this.later("sync"));
+    this.tell({ t: "sync", rid, have });
+  }
+
+  /** The last deltas of a run leave no gap when they are lost: so ask after a silence. */
+  watch() {
+    this.later("silence", this.silence, () => {
+      if (!this.live) return;
+      this.sync();
+      this.silence = Math.min(2 * this.silence, LONGEST_SILENCE);
+      this.watch();
+    });
+  }
+
+  /** Draw what came, once a frame; a page in the background has no frames. */
+  draw() {
+    if (this.timers.has("draw")) return;
+    const paint = () => {
+      if (!this.timers.has("draw")) return;
+      this.later("draw");
+      this.paint();
+    };
+    this.later("draw", 250, paint);
+    requestAnimationFrame(paint);
+  }
+
+  paint() {
+    const { live } = this;
+    if (!live) return;
+    if (live.html) {
+      live.frozen.append(inert(live.html));
+      withTools(live.frozen, this);
+      live.html = "";
+    }
+    live.tail.replaceChildren(inert(live.rest));
+    if (live.body.hidden && (live.frozen.hasChildNodes() || live.tail.hasChildNodes())) {
+      live.body.hidden = false;
+      live.wait.remove();
+      if (!this.stopping) this.say(this.words.streaming);
+    }
+    this.mark();
+  }
+
+  wait(/** @type {Packet} */ { rid, seconds, reason }) {
+    if (this.live?.feed.rid !== rid) return;
+    const { note } = this.live;
+    this.countdown(note, Date.now() + 1000 * Number(seconds), (left) => {
+      const n = duration(left, this.words.name, 0);
+      note.textContent = left > 0 ? fill(this.words.again, { n, why: reason }) : "";
+    });
+  }
+
+  done(/** @type {Packet} */ { rid = "", message, notes }) {
+    if (this.over.has(rid) || (this.live && this.live.feed.rid !== rid) || !message?.id) return;
+    const old = this.live?.mid;
+    if (old && old !== message.id) this.messages = this.messages.filter(({ id }) => id !== old);
+    const place = this.messages.find(({ id }) => id === message.id);
+    const told = message.alternative?.[1] > 1 ? message : place;
+    const alternative = told?.alternative ?? [1, 1];
+    this.ended(rid);
+    this.over.add(rid);
+    this.messages = withMessage(this.messages, { ...message, alternative, notes: notes ?? [] });
+    this.show();
+    this.mark();
+    const words = /** @type {Record<string, any>} */ (this.words);
+    this.say(words[message.status] ?? words.complete);
+    this.lastRun = { rid, mid: message.id };
+  }
+
+  ended(/** @type {string=} */ rid) {
+    if (rid) this.over.add(rid);
+    this.live = null;
+    this.pending = null;
+    this.stopping = false;
+    for (const name of ["answer", "silence", "sync", "draw"]) this.later(name);
+    this.warn("");
+  }
+
+  failed(/** @type {Packet} */ { rid, nonce, text, hint, retryable, retry_after }) {
+    const wait = Number(retry_after) || 0;
+    // What another view of this panel has sent is not for this one.
+    if (nonce && nonce !== this.pending?.nonce) return;
+    const { live, lastRun } = this;
+    const run = live?.feed.rid === rid ? live : lastRun;
+    const mid = rid && (run === live || run?.rid === rid) ? run?.mid : "";
+    if (!mid) {
+      // Refused before there was a run: what was typed goes back into the box.
+      const typed = this.pending?.t === "send" ? this.pending.text : "";
+      if (typed && !this.box.value) this.fillBox(typed);
+      this.settled();
+      this.warn([text, hint].filter(Boolean).join(" "));
+      return;
+    }
+    this.failures.set(mid, { text, hint, retryable, until: Date.now() + 1000 * wait });
+    if (this.live?.mid !== mid) this.repaint(mid);
+    this.say([text, hint].filter(Boolean).join(" "));
+  }
+
+  /** A turn boundary: the truth as a whole. */
+  turn() {
+    const { messages = [], run = null } = this.snapshot;
+    const mine = messages.find((/** @type {Message} */ each) => each.id === this.live?.mid);
+    const isOver = run === null && mine && mine.status !== "pending";
+    if (this.live && isOver) this.ended(this.live.feed.rid);
+    const ours = this.live && !mine ? [this.live.user, this.live.mid] : [];
+    const kept = this.messages.filter(({ id }) => ours.includes(id));
+    const notes = new Map(this.messages.map((each) => [each.id, each.notes]));
+    const noted = (/** @type {Message} */ each) => ({ notes: notes.get(each.id), ...each });
+    this.messages = [...messages.map(noted), ...kept];
+    const isTaken = this.pending?.isTaken || !this.pending?.nonce;
+    if (this.pending && run === null && isTaken) this.settled();
+    if (run !== null && !this.over.has(run) && this.live?.feed.rid !== run) {
+      this.answered();
+      this.pending = null;
+      this.follow(run);
+      this.sync();
+    }
+    this.show();
+  }
+
+  // -- what is seen
+
+  show() {
+    const { words, snapshot } = this;
+    const ui = this.model.get("ui") ?? {};
+    this.root.dataset.state = this.isBusy ? (this.stopping ? "stopping" : "busy") : "idle";
+    const hadStop = this.focused() === this.stopButton;
+    this.sendButton.hidden = this.isBusy;
+    this.stopButton.hidden = !this.isBusy;
+    if (hadStop && !this.isBusy) this.box.focus();
+    this.log.setAttribute("aria-busy", String(this.isBusy));
+    this.box.placeholder = ui.placeholder || words.placeholder;
+    const height = /^(\d{1,4}(?:\.\d+)?)(px|r?em|[ds]?vh)?$/.exec(String(ui.height ?? ""));
+    const [, number, unit] = height ?? [];
+    if (number) this.root.style.setProperty("--gp-height", number + (unit ?? "px"));
+    options(this.conversation, snapshot.names ?? [], snapshot.conversation ?? "");
+    options(this.modelPick, snapshot.models ?? [], snapshot.model ?? "");
+    this.undo.hidden = !this.messages.length;
+    this.arrange(ui);
+  }
+
+  arrange(/** @type {any} */ ui) {
+    const wanted = [...this.messages];
+    const { t, text } = this.pending ?? {};
+    if (t === "send") wanted.push({ id: "sent", role: "user", status: "pending", text });
+    if (t) wanted.push({ id: "asked", role: "assistant", status: "pending" });
+    const held = this.held();
+    const ids = new Set(wanted.map(({ id }) => id));
+    for (const [id, article] of this.articles)
+      if (!ids.has(id)) this.articles.delete(id), article.remove();
+    this.empty?.remove();
+    this.empty = wanted.length ? null : this.welcome(ui.suggestions);
+    if (this.empty) this.list.append(this.empty);
+    Object.assign(this, { wanted, cursor: wanted.length - 1, after: null });
+    this.place(AT_ONCE, 0);
+    if (held) this.hold(held);
+    else this.reach(this.list.lastElementChild);
+  }
+
+  /** Put articles where they belong, from the last one up: some at once, the others when idle. */
+  place(/** @type {number} */ count, /** @type {number} */ until) {
+    for (; this.cursor >= 0 && (count-- > 0 || performance.now() < until); this.cursor -= 1) {
+      const message = this.wanted[this.cursor];
+      const known = this.articles.get(message.id);
+      const article = known ?? make("article", { class: "gp-msg", "data-gp": "msg", tabindex: -1 });
+      if (!known) this.articles.set(message.id, article);
+      if (!known || !isSame(article.message, message)) this.fillArticle(article, message);
+      if (article.parentNode !== this.list || article.nextSibling !== this.after)
+        this.list.insertBefore(article, this.after);
+      this.after = article;
+    }
+    cancelIdle(this.building);
+    if (this.cursor >= 0 && !this.signal.aborted)
+      this.building = whenIdle(() => this.place(0, performance.now() + 8));
+  }
+
+  fillArticle(/** @type {any} */ article, /** @type {Message} */ message) {
+    const isUser = message.role === "user";
+    const body = article.querySelector(".gp-body:not(.gp-live)");
+    const before = article.message ?? {};
+    const isSaid = body && before.html === message.html && before.text === message.text;
+    article.message = message;
+    const { id: mid, status = "" } = message;
+    Object.assign(article.dataset, { role: isUser ? "user" : "assistant", status, mid });
+    const { you, assistant } = this.words;
+    article.setAttribute("aria-label", isUser ? you : message.meta?.model || assistant);
+    const parts = inside(message, this);
+    const fresh = parts.find((part) => part.matches(".gp-body:not(.gp-live)"));
+    // Formulas are set once: the body stays where only what is around it has changed.
+    article.replaceChildren(...parts.map((part) => (isSaid && part === fresh ? body : part)));
+    if (article !== this.reached) reachable(article, -1);
+    if (!isSaid && fresh?.querySelector(".mathjax_process")) this.seen?.observe(fresh);
+  }
+
+  repaint(/** @type {string} */ id) {
+    const article = this.articles.get(id);
+    const message = this.messages.find((each) => each.id === id);
+    if (article && message) this.fillArticle(article, message);
+  }
+
+  welcome(/** @type {string[]=} */ suggestions) {
+    const offered = suggestions?.length ? suggestions : this.words.suggestions;
+    return make("div", { class: "gp-empty" },
+      make("p", { class: "gp-welcome" }, this.words.welcome),
+      ...offered.slice(0, 4).map((text) => make("button", { type: "button", dir: "auto",
+        class: "gp-text-button", "data-gp": "suggestion", click: () => this.send(text) }, text)));
+  }
+
+  say(/** @type {string} */ text) {
+    this.status.textContent = text;
+    this.later("say", 6000, () => this.isBusy || this.status.replaceChildren());
+  }
+
+  warn(/** @type {string} */ text, ...actions) {
+    if (this.offline && !text) return;
+    this.notice.replaceChildren(...(text ? [make("span", { dir: "auto" }, text), ...actions] : []));
+  }
+
+  busyKernel() {
+    const { words } = this;
+    if (!this.isBusy || (this.live && !this.stopping)) return;
+    if (!this.host.canInterrupt) return this.warn(`${words.kernelBusy} ${words.byHand}`);
+    const click = () => Promise.resolve(this.host.kernel.interrupt()).then(
+      () => this.warn(""), () => this.warn(words.interruptFailed));
+    this.warn(words.kernelBusy, make("button", { type: "button", class: "gp-text-button",
+      "data-gp": "interrupt", click }, words.interrupt));
+  }
+
+  kernelSays(/** @type {string} */ status) {
+    if (/^(dead|restarting|autorestarting|terminating)$/.test(status)) this.goOffline("gone");
+    if (status === "disconnected" && !this.offline) this.goOffline("lost");
+    if (status === "connected" && this.offline === "lost") this.goOnline();
+  }
+
+  goOffline(/** @type {"gone"|"lost"} */ why) {
+    const typed = this.pending?.text ?? "";
+    if (why === "gone") {
+      if (typed && !this.box.value) this.fillBox(typed);
+      const { mid } = this.live ?? {};
+      const broken = this.messages.find(({ id }) => id === mid);
+      const html = this.live ? this.live.body.innerHTML : "";
+      this.ended();
+      // What has come of a reply stays readable.
+      const left = { ...broken, html, status: "interrupted" };
+      if (broken) this.messages = withMessage(this.messages, /** @type {Message} */ (left));
+      this.show();
+    }
+    this.offline = why;
+    this.root.dataset.offline = why;
+    this.sendButton.ariaDisabled = "true";
+    this.warn(this.words[why]);
+  }
+
+  goOnline() {
+    this.offline = "";
+    delete this.root.dataset.offline;
+    this.sendButton.ariaDisabled = null;
+    this.warn("");
+    // The same nonce again starts no second run.
+    if (this.pending?.nonce && !this.pending.isTaken) this.tell(this.pending);
+    this.sync();
+  }
+
+  // -- scrolling
+
+  scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.log;
+    if (scrollHeight - scrollTop - clientHeight <= STICKY) this.isStuck = true;
+    else if (scrollTop < (this.top ?? 0) - 1) this.isStuck = false;
+    this.top = scrollTop;
+    if (this.isStuck) this.unread = false;
+    this.showJump();
+  }
+
+  toEnd(isWanted = false) {
+    if (isWanted) this.isStuck = true;
+    this.unread = false;
+    this.log.scrollTop = this.log.scrollHeight;
+    this.top = this.log.scrollTop;
+    this.showJump();
+  }
+
+  mark() {
+    if (this.isStuck || this.unread) return;
+    this.unread = true;
+    this.showJump();
+  }
+
+  showJump() {
+    if (this.isStuck && this.focused() === this.jump) this.box.focus();
+    this.jump.hidden = this.isStuck;
+    this.jump.toggleAttribute("data-unread", Boolean(this.unread));
+    this.jump.ariaLabel = this.unread ? this.words.jumpUnread : this.words.jump;
+  }
+
+  // -- keys
+
+  focused() {
+    const { activeElement } = /** @type {Document} */ (this.el.getRootNode());
+    return activeElement;
+  }
+
+  /** What in the log has the focus, to give it back when the log is drawn anew. */
+  held() {
+    const focused = /** @type {HTMLElement|null} */ (this.focused());
+    const article = this.log.contains(focused) ? focused?.closest(".gp-msg") : null;
+    if (!article) return null;
+    const all = [...this.list.children];
+    return { focused, hook: focused?.dataset.gp, index: all.indexOf(article) - all.length };
+  }
+
+  hold(/** @type {any} */ { focused, hook, index }) {
+    if (focused.isConnected) return;
+    const article = [...this.list.children].at(index) ?? this.list.lastElementChild;
+    (article?.querySelector(`[data-gp="${hook}"]`) ?? article)?.focus();
+  }
+
+  panelKey(/** @type {KeyboardEvent} */ event) {
+    if (composing(event) || event.defaultPrevented) return;
+    if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey)) event.preventDefault();
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    if (this.isBusy) this.stop();
+    else this.box.focus();
+  }
+
+  boxKey(/** @type {KeyboardEvent} */ event) {
+    if (composing(event) || this.menuKey(event)) return;
+    const { key } = event;
+    if (submits(event)) this.send();
+    else if ((key === "ArrowUp" || key === "ArrowDown") && !event.shiftKey) {
+      const text = this.recall.step(this.box.value, key === "ArrowUp" ? 1 : -1);
+      if (text === null) return;
+      this.fillBox(text);
+    } else return;
+    event.preventDefault();
+  }
+
+  /** Up and Down go from message to message; the buttons of the one in focus are next by Tab. */
+  logKey(/** @type {KeyboardEvent} */ event) {
+    const step = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity }[event.key];
+    const from = /** @type {HTMLElement} */ (event.target);
+    if (step === undefined || event.defaultPrevented || from.matches("textarea")) return;
+    const all = [...this.list.querySelectorAll(".gp-msg")];
+    const at = all.indexOf(/** @type {any} */ (from.closest(".gp-msg")));
+    all[at < 0 ? all.length - 1 : Math.max(0, Math.min(all.length - 1, at + step))]?.focus();
+    event.preventDefault();
+  }
+
+  reach(/** @type {any} */ target) {
+    const article = target?.closest?.(".gp-msg");
+    if (!article || article === this.reached) return;
+    if (this.reached) reachable(this.reached, -1);
+    this.reached = article;
+    reachable(article, 0);
+  }
+
+  // -- the box and its menu
+
+  fillBox(/** @type {string} */ text) {
+    this.box.value = text;
+    this.box.setSelectionRange(text.length, text.length);
+    draft(this.key, text);
+    this.grow();
+  }
+
+  typed() {
+    this.later("draft", 200, () => draft(this.key, this.box.value));
+    this.grow();
+    this.complete();
+  }
+
+  grow() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.box.style.height = "auto";
+    this.box.style.height = `${this.box.scrollHeight}px`;
+  }
+
+  complete(/** @type {string[]=} */ names) {
+    if (Array.isArray(names)) this.names = names.map(String);
+    if (this.focused() !== this.box) return;
+    const { commands = [], variables = [] } = this.snapshot;
+    const all = [...new Set([...variables, ...(this.names ?? [])])].sort();
+    this.found = completion(this.box.value, this.box.selectionStart, commands, all);
+    const { found } = this;
+    if (found && !found.isCommand && !names && found.prefix !== this.askedFor) {
+      this.askedFor = found.prefix;
+      this.tell({ t: "names", prefix: found.prefix });
+    }
+    // Nothing is left to choose once the only one is typed out.
+    const isTyped = found?.isCommand && found.rows.some(({ name }) => name === found.prefix);
+    if (!found?.rows.length || isTyped) return this.closeMenu();
+    this.menu.replaceChildren(...found.rows.map(({ name, help }, n) => make("div", {
+      role: "option", class: "gp-option", id: `${this.menu.id}-${n}`,
+      mousedown: (/** @type {Event} */ event) => event.preventDefault(), click: () => this.pick(n),
+    }, make("span", { class: "gp-option-name" }, (found.isCommand ? "/" : "@") + name),
+      help ? make("span", { class: "gp-option-help" }, help) : null)));
+    this.menu.hidden = false;
+    this.choose(0);
+  }
+
+  choose(/** @type {number} */ n) {
+    const rows = [...this.menu.children];
+    this.chosen = (n + rows.length) % rows.length;
+    rows.forEach((row, at) => { row.ariaSelected = String(at === this.chosen); });
+    rows[this.chosen].scrollIntoView({ block: "nearest" });
+    this.box.setAttribute("aria-activedescendant", rows[this.chosen].id);
+  }
+
+  pick(/** @type {number} */ n) {
+    const { box, found } = this;
+    box.setRangeText(found.rows[n].insert, found.start, box.selectionStart, "end");
+    this.closeMenu();
+    this.typed();
+    this.closeMenu();
+  }
+
+  closeMenu() {
+    this.menu.hidden = true;
+    this.box.removeAttribute("aria-activedescendant");
+  }
+
+  /** Whether the menu took the key. */
+  menuKey(/** @type {KeyboardEvent} */ event) {
+    if (this.menu.hidden) return false;
+    const { key } = event;
+    if (key === "ArrowDown") this.choose(this.chosen + 1);
+    else if (key === "ArrowUp") this.choose(this.chosen - 1);
+    else if (key === "Tab" || submits(event)) this.pick(this.chosen);
+    else if (key === "Escape") this.closeMenu();
+    else return false;
+    event.preventDefault();
+    return true;
+  }
+}
+
+const soon = (/** @type {() => void} */ then) => setTimeout(then, 16);
+const whenIdle = globalThis.requestIdleCallback ?? soon;
+const cancelIdle = globalThis.cancelIdleCallback ?? clearTimeout;
+
+function reachable(/** @type {Element} */ article, /** @type {0|-1} */ index) {
+  article.querySelectorAll(".gp-button, .gp-text-button").forEach((each) => {
+    /** @type {HTMLElement} */ (each).tabIndex = index;
+  });
+}
+
+/** @param {any} select @param {string[]} names @param {string} current */
+function options(select, names, current) {
+  const all = current && !names.includes(current) ? [...names, current] : names;
+  if (all.join("\n") !== [...select.options].map(({ value }) => value).join("\n"))
+    select.replaceChildren(...all.map((name) => make("option", { value: name }, name)));
+  select.value = current;
+  select.hidden = !all.length;
+}
+
+
+export default {
+  initialize() {},
+
+  /** @param {{model: any, el: HTMLElement, signal?: AbortSignal}} view */
+  render({ model, el, signal }) {
+    const closing = new AbortController();
+    signal?.addEventListener("abort", () => closing.abort(), { once: true });
+    new View(model, el, closing.signal);
+    return () => closing.abort();
+  },
+};
