@@ -1069,7 +1069,9 @@ class View {
   }
 
   kernelSays(/** @type {string} */ status) {
-    if (/^(dead|restarting|autorestarting|terminating)$/.test(status)) this.goOffline("gone");
+    // Restarted by somebody else, all that a kernel says is that it starts.
+    if (/^(dead|starting|restarting|autorestarting|terminating)$/.test(status))
+      this.goOffline("gone");
     if (status === "disconnected" && !this.offline) this.goOffline("lost");
     if (status === "connected" && this.offline === "lost") this.goOnline();
   }
