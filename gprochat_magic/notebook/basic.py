@@ -69,7 +69,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
 
     def keep(self) -> None:
         """Renew the transcript."""
-        talk = self._desk.talk
+        talk = self._desk.seat.talk
         self._sheet.renew(shown.transcript(talk.line.conversation, talk.rendering))
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
     def _ipython_display_(self, **kwargs: Any) -> None:
         data = self._repr_mimebundle_()
         display(data, raw=True)  # type: ignore[no-untyped-call]
-        talk = self._desk.talk
+        talk = self._desk.seat.talk
         self._sheet.put_out(shown.transcript(talk.line.conversation, talk.rendering))
 
 

@@ -29,7 +29,7 @@ const STRINGS = {
     stopping: "Stopping", complete: "Reply complete", unverified: "The end could not be confirmed",
     interrupted: "Stopped", failed: "Failed", busy: "Wait for this reply, or stop it",
     stale: "Answered before an earlier turn was changed", again: "Trying again in {n}. {why}",
-    kernelBusy: "The kernel is busy with a cell.", interrupt: "Interrupt it",
+    kernelBusy: "The kernel is busy with a cell.", interrupt: "Interrupt the kernel",
     byHand: "Interrupt it in the Kernel menu.", interruptFailed: "The kernel did not take it.",
     gone: "The kernel was restarted. Run this cell again: your draft is kept.",
     lost: "No connection to the kernel. Your draft is kept.", first: "first text {n}",
@@ -53,7 +53,7 @@ const STRINGS = {
     failed: "Не удалось", busy: "Дождитесь этого ответа или остановите его",
     stale: "Отвечено до изменения одного из прошлых сообщений",
     again: "Новая попытка через {n}. {why}", kernelBusy: "Ядро занято ячейкой.",
-    interrupt: "Прервать", byHand: "Прервите его в меню «Ядро».",
+    interrupt: "Прервать ядро", byHand: "Прервите его в меню «Ядро».",
     interruptFailed: "Ядро не ответило.",
     gone: "Ядро перезапущено. Выполните эту ячейку снова: черновик сохранён.",
     lost: "Нет связи с ядром. Черновик сохранён.", first: "первый текст {n}",
@@ -86,9 +86,10 @@ export function duration(/** @type {number} */ seconds, language = "en", digits 
 /** What stands below a reply: who answered, how long it took, how much it was. */
 export function footer(/** @type {Record<string, any>} */ meta, words = catalogue([])) {
   const { model, backend, elapsed, first, tokens } = meta ?? {};
-  const parts = [model, backend && backend !== model ? backend : ""];
-  if (elapsed > 0) parts.push(duration(elapsed, words.name));
-  if (first > 0) parts.push(fill(words.first, { n: duration(first, words.name) }));
+  const parts = [model, backend !== model && backend];
+  const took = (/** @type {number} */ n) => duration(n, words.name, n < 0.1 ? 2 : 1);
+  if (elapsed > 0) parts.push(took(elapsed));
+  if (first >= 0.005) parts.push(fill(words.first, { n: took(first) }));
   if (tokens) parts.push(fill(words.tokens, { n: tokens }));
   return parts.filter(Boolean).join(" · ");
 }
@@ -98,23 +99,25 @@ export function footer(/** @type {Record<string, any>} */ meta, words = catalogu
 const LONGEST = 1_000_000;
 const chance = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
 const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text).length;
-
-/** Whether this key sends: not for a new line, and not while an input method still composes. */
-export function submits(/** @type {KeyboardEvent} */ event) {
-  // Safari ends a composition before the key that ended it; that key still has the code 229.
-  return event.key === "Enter" && !event.shiftKey && !event.altKey && !composing(event);
-}
+const secondsTo = (/** @type {number} */ until) =>
+  Math.max(0, Math.ceil((until - Date.now()) / 1000));
 
 /** Whether a key belongs to an input method. */
 export function composing(/** @type {KeyboardEvent} */ event) {
+  // Safari ends a composition before the key that ended it; that key still has the code 229.
   return event.isComposing || event.keyCode === 229;
 }
 
-/** A link's target, if a reply may have it. */
+/** Whether this key sends: not for a new line, and not while an input method still composes. */
+export function submits(/** @type {KeyboardEvent} */ event) {
+  return event.key === "Enter" && !event.shiftKey && !event.altKey && !composing(event);
+}
+
+/** A link's target as an address, if a reply may have it; else null. */
 export function target(/** @type {string} */ url) {
   if (!/^(https?:\/\/|mailto:)[!-~]+$/i.test(url)) return null;
   try {
-    return /^(https?|mailto):$/.test(new URL(url).protocol) ? url : null;
+    return new URL(url);
   } catch {
     return null;
   }
@@ -128,25 +131,21 @@ export function freshName(/** @type {string[]} */ names) {
 /**
  * What the menu offers at the caret: subcommands for a first word that begins with `/`, variables
  * for a word that begins with `@`. Null where there is nothing to offer.
+ *
+ * @param {string} text @param {number} caret
+ * @param {[string, string][]} commands @param {string[]} variables
  */
-export function completion(
-  /** @type {string} */ text,
-  /** @type {number} */ caret,
-  /** @type {[string, string][]} */ commands,
-  /** @type {string[]} */ variables,
-) {
+export function completion(text, caret, commands, variables) {
   const before = text.slice(0, caret);
   const found = /^\/(\w*)$/.exec(before) ?? /(?:^|[\s([{,;:])@([\p{L}\p{N}_.]*)$/u.exec(before);
   if (!found) return null;
+  const [, prefix] = found;
   const isCommand = before.startsWith("/");
-  const prefix = found[1].toLowerCase();
-  const all = isCommand ? commands : variables.map((name) => [name, ""]);
-  const rows = all
-    .filter(([name]) => name.toLowerCase().startsWith(prefix))
+  const rows = (isCommand ? commands : variables.map((name) => [name, ""]))
+    .filter(([name]) => name.toLowerCase().startsWith(prefix.toLowerCase()))
     .slice(0, 50)
     .map(([name, help]) => ({ name, help, insert: isCommand ? `/${name} ` : `{${name}}` }));
-  const start = caret - found[1].length - 1;
-  return { start, prefix: found[1], isCommand, rows };
+  return { start: caret - prefix.length - 1, prefix, isCommand, rows };
 }
 
 /** Earlier prompts, walked with Up and Down from an empty box. */
@@ -158,49 +157,43 @@ export class Recall {
 
   /** The text for a step back (1) or forth (-1) from `text`; null if the key is not ours. */
   step(/** @type {string} */ text, /** @type {1|-1} */ way) {
-    const all = this.prompts();
-    const shown = this.at < 0 ? "" : all[all.length - 1 - this.at];
-    if (text !== shown) this.at = -1;
+    const all = this.prompts().reverse();
+    if (this.at >= 0 && text !== all[this.at]) this.at = -1;
     if (text !== "" && this.at < 0) return null;
     const at = this.at + way;
     if (at >= all.length || at < -1) return null;
     this.at = at;
-    return at < 0 ? "" : all[all.length - 1 - at];
+    return at < 0 ? "" : all[at];
   }
 }
 
 /** The order of the deltas of one run: which to apply, and when some are missing. */
 export class Feed {
-  next = 0;
+  have = -1;
   constructor(/** @type {string} */ rid) {
     this.rid = rid;
   }
 
-  /** The number of the last delta that was applied; -1 before the first. */
-  get have() {
-    return this.next - 1;
-  }
-
-  /** @returns {"apply"|"late"|"gap"} */
+  /** What to do with the delta of that number; it is "apply", "late" or "gap". */
   take(/** @type {number} */ seq) {
-    if (seq < this.next) return "late";
-    if (seq > this.next) return "gap";
-    this.next = seq + 1;
+    if (seq <= this.have) return "late";
+    if (seq !== this.have + 1) return "gap";
+    this.have = seq;
     return "apply";
   }
 
-  /** Everything up to `seq` came at once; false if more than that is here already. */
+  /** Everything up to `seq` came at once; false if that is not more than is here already. */
   full(/** @type {number} */ seq) {
-    if (seq < this.have) return false;
-    this.next = seq + 1;
+    if (!(seq > this.have)) return false;
+    this.have = seq;
     return true;
   }
 }
 
 /** A message list with `fresh` put in by its id, or at the end. */
 export function withMessage(/** @type {Message[]} */ messages, /** @type {Message} */ fresh) {
-  const at = messages.findIndex(({ id }) => id === fresh.id);
-  return at < 0 ? [...messages, fresh] : messages.with(at, fresh);
+  if (!messages.some(({ id }) => id === fresh.id)) return [...messages, fresh];
+  return messages.map((each) => (each.id === fresh.id ? fresh : each));
 }
 
 // ---- the wall: HTML to nodes -------------------------------------------------------------------
@@ -210,10 +203,12 @@ const TAGS = new Set(
   ("A BDI BLOCKQUOTE BR CODE DIV EM HR LI PRE S SPAN STRONG TBODY TD TH THEAD TR").split(" ")
     .concat(AUTO),
 );
+const ALIGNED = ["gp-l", "gp-m", "gp-r"];
+/** @type {Record<string, string[]>} */
 const CLASSES = {
   SPAN: "k s c m ow nb nf nc nd nt na gd gi gh gp-u mathjax_process tex2jax_process".split(" "),
-  TH: ["gp-l", "gp-m", "gp-r"],
-  TD: ["gp-l", "gp-m", "gp-r"],
+  TH: ALIGNED,
+  TD: ALIGNED,
 };
 
 /** Untrusted HTML as nodes made anew: known elements with known attributes, all else as text. */
@@ -222,20 +217,18 @@ export function inert(/** @type {string} */ html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   const out = document.createDocumentFragment();
   // Without recursion: how deep a stranger's elements go is not ours to say.
+  /** @type {{node: Node, into: Node}[]} */
   const todo = [...parsed.body.childNodes].reverse().map((node) => ({ node, into: out }));
   for (let item = todo.pop(); item; item = todo.pop()) {
     const { node, into } = item;
-    if (node.nodeType === Node.TEXT_NODE) into.append(node.nodeValue ?? "");
-    if (node.nodeType !== Node.ELEMENT_NODE) continue;
-    const element = /** @type {HTMLElement} */ (node);
     // Names of foreign elements, as in SVG, are not in capitals.
-    if (!TAGS.has(element.tagName)) {
-      into.append(element.textContent ?? "");
-      continue;
+    if (TAGS.has(node.nodeName)) {
+      const copy = copied(/** @type {HTMLElement} */ (node));
+      into.appendChild(copy);
+      for (const child of [...node.childNodes].reverse()) todo.push({ node: child, into: copy });
+    } else if (node.nodeType !== Node.COMMENT_NODE) {
+      into.appendChild(document.createTextNode(node.textContent ?? ""));
     }
-    const copy = /** @type {any} */ (copied(element));
-    into.append(copy);
-    for (const child of [...element.childNodes].reverse()) todo.push({ node: child, into: copy });
   }
   return out;
 }
@@ -245,24 +238,26 @@ function copied(/** @type {HTMLElement} */ element) {
   const copy = document.createElement(tag);
   if (AUTO.includes(tag)) copy.dir = "auto";
   if (tag === "PRE") copy.dir = "ltr";
-  const start = element.getAttribute("start");
-  if (tag === "OL" && /^\d{1,9}$/.test(start ?? "")) copy.setAttribute("start", start ?? "1");
-  const href = tag === "A" ? target(element.getAttribute("href") ?? "") : null;
-  if (href !== null) {
+  const start = element.getAttribute("start") ?? "";
+  if (tag === "OL" && /^\d{1,9}$/.test(start)) copy.setAttribute("start", start);
+  const href = element.getAttribute("href") ?? "";
+  const address = tag === "A" ? target(href) : null;
+  if (address) {
+    // Where it leads, in letters that cannot be taken for others.
+    copy.title = address.host || address.pathname;
     copy.setAttribute("href", href);
     copy.setAttribute("target", "_blank");
     copy.setAttribute("rel", "noopener noreferrer nofollow");
   }
-  const allowed = CLASSES[/** @type {"SPAN"} */ (tag)] ?? [];
-  const classes = [...element.classList].filter((name) => allowed.includes(name));
+  const classes = [...element.classList].filter((name) => CLASSES[tag]?.includes(name));
   if (classes.length) copy.className = classes.join(" ");
   return copy;
 }
 
 // ---- making elements ---------------------------------------------------------------------------
 
-/** @returns {any} */
-function make(/** @type {string} */ tag, /** @type {Record<string, any>} */ set = {}, ...inside) {
+/** @param {string} tag @param {Record<string, any>} set @param {...any} inside @returns {any} */
+function make(tag, set = {}, ...inside) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(set)) {
     if (typeof value === "function") element.addEventListener(name, value);
@@ -271,6 +266,23 @@ function make(/** @type {string} */ tag, /** @type {Record<string, any>} */ set 
   }
   element.append(...inside.filter((part) => part != null && part !== ""));
   return element;
+}
+
+/** A button with words on it. @param {string} hook @param {string} label @param {any} click */
+function textButton(hook, label, click) {
+  const set = { type: "button", class: "gp-text-button", "data-gp": hook };
+  return make("button", { ...set, click }, label);
+}
+
+/**
+ * A small button with an icon, a name for those who do not see it, and a hook for tests.
+ *
+ * @param {string} hook @param {keyof typeof ICONS} picture @param {string} label
+ * @param {(event: MouseEvent) => void} click
+ */
+function button(hook, picture, label, click) {
+  const set = { type: "button", class: "gp-button", "data-gp": hook, "aria-label": label };
+  return make("button", { ...set, title: label, click }, icon(picture));
 }
 
 const ICONS = {
@@ -285,18 +297,21 @@ function icon(/** @type {keyof typeof ICONS} */ name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");
   const path = document.createElementNS(space, "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true" }))
-    svg.setAttribute(key, value);
-  svg.classList.add("gp-icon");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", "gp-icon");
   path.setAttribute("d", ICONS[name]);
   svg.append(path);
   return svg;
 }
 
+const dots = () => make("span", { class: "gp-dots", "aria-hidden": "true" });
+
 // ---- the host: what Jupyter offers, where it does ----------------------------------------------
 
 /** What a front end can do for us; each part may be missing. */
 export class Host {
+  last = /** @type {any} */ (null);
   constructor(/** @type {any} */ manager, /** @type {HTMLElement} */ place) {
     this.manager = manager;
     this.place = place;
@@ -336,8 +351,12 @@ export class Host {
   }
 
   /** Formulas in `element` set by the front end's own typesetter. */
-  typeset(/** @type {HTMLElement} */ element) {
+  typeset(/** @type {Element} */ element) {
     this.manager?.rendermime?.latexTypesetter?.typeset?.(element);
+  }
+
+  save() {
+    this.manager?.context?.save?.();
   }
 }
 
@@ -360,7 +379,7 @@ export async function toClipboard(/** @type {string} */ text) {
 }
 
 /** What was typed and not sent, kept over a reload; a frame without storage keeps nothing. */
-function draft(/** @type {string} */ key, /** @type {string=} */ text) {
+function draft(/** @type {string} */ key, text = /** @type {string|null} */ (null)) {
   try {
     if (text) sessionStorage.setItem(key, text);
     else if (text === "") sessionStorage.removeItem(key);
@@ -374,103 +393,89 @@ function draft(/** @type {string} */ key, /** @type {string=} */ text) {
 
 const IGNORED = "mathjax_ignore tex2jax_ignore";
 
-/** A small button with an icon, a name for those who do not see it, and a hook for tests. */
-function button(
-  /** @type {string} */ hook,
-  /** @type {keyof typeof ICONS} */ picture,
-  /** @type {string} */ label,
-  /** @type {(event: MouseEvent) => void} */ click,
-) {
-  const set = { type: "button", class: "gp-button", "data-gp": hook, "aria-label": label };
-  return make("button", { ...set, title: label, click }, icon(picture));
-}
-
 /** Copy and Insert on each block of code that has none yet. */
 function withTools(/** @type {HTMLElement} */ body, /** @type {View} */ view) {
+  const { words } = view;
   for (const block of body.querySelectorAll("pre")) {
     if (block.parentElement?.classList.contains("gp-code")) continue;
     const source = () => (block.querySelector("code") ?? block).textContent ?? "";
-    const { words } = view;
-    const tools = make("div", { class: "gp-code-tools" },
-      button("copy-code", "copy", words.copyCode, (event) => view.copy(source(), event)),
-      button("insert", "insert", words.insert, (event) => view.insert(source(), event)));
     const box = make("div", { class: "gp-code" });
     block.replaceWith(box);
-    box.append(block, tools);
+    box.append(block, make("div", { class: "gp-code-tools" },
+      button("copy-code", "copy", words.copyCode, (event) => view.copy(source(), event)),
+      button("insert", "insert", words.insert, (event) => view.insert(source(), event))));
   }
 }
 
 /** The inside of a message's article: who, what, what is to be noted, what can be done. */
 function inside(/** @type {Message} */ message, /** @type {View} */ view) {
   const { words } = view;
+  const { id, status, meta, notes, html = "", text = "" } = message;
   const isUser = message.role === "user";
-  const who = isUser ? words.you : message.meta?.model || words.assistant;
-  const parts = [make("div", { class: "gp-author", "aria-hidden": true }, who)];
-  if (view.editing === message.id) return [...parts, view.editor(message)];
-  const live = view.live?.mid === message.id ? view.live : null;
-  if (live) return [...parts, live.body, live.wait];
+  const author = isUser ? words.you : meta?.model || words.assistant;
+  const parts = [make("div", { class: "gp-author", "aria-hidden": "true" }, author)];
+  if (view.editing === id) return [...parts, view.editor(message)];
+  if (view.live?.mid === id) return [...parts, view.live.body, view.live.wait];
   const body = make("div", { class: `gp-body gprochat ${IGNORED}`, dir: "auto" });
-  if (isUser) body.append(message.text ?? "");
-  else body.append(inert(message.html ?? ""));
+  body.append(isUser ? text : inert(html));
   if (!isUser) withTools(body, view);
   if (body.hasChildNodes()) parts.push(body);
-  if (!isUser && message.status === "pending")
-    parts.push(make("div", { class: "gp-wait" }, dots()));
-  const notes = [...(message.notes ?? [])];
-  if (message.status === "unverified") notes.push(words.unverified);
-  if (message.status === "interrupted") notes.push(words.interrupted);
-  if (message.stale) notes.push(words.stale);
-  parts.push(...notes.map((note) => make("p", { class: "gp-note", dir: "auto" }, note)));
-  if (message.status === "failed" || view.failures.has(message.id))
-    parts.push(failure(message, view));
-  if (message.status !== "pending") parts.push(below(message, view));
+  if (!isUser && status === "pending") parts.push(make("div", { class: "gp-wait" }, dots()));
+  const ended = status === "unverified" || status === "interrupted" ? words[status] : "";
+  for (const note of [...(notes ?? []), ended, message.stale ? words.stale : ""])
+    if (note) parts.push(make("p", { class: "gp-note", dir: "auto" }, note));
+  if (status === "failed" || view.failures.has(id)) parts.push(failure(message, view));
+  if (status !== "pending") parts.push(below(message, view));
   return parts;
 }
 
 function failure(/** @type {Message} */ message, /** @type {View} */ view) {
   const { words } = view;
-  const known = view.failures.get(message.id) ?? {};
-  const retry = make("button", { type: "button", class: "gp-text-button", "data-gp": "retry",
-    click: () => retry.ariaDisabled === "true" || view.retry(message) }, words.retry);
-  view.countdown(retry, known.until ?? 0, (left) => {
-    retry.ariaDisabled = String(left > 0);
+  const { text, hint, retryable, until = 0 } = view.failures.get(message.id) ?? {};
+  const retry = textButton("retry", words.retry, () =>
+    retry.ariaDisabled === "true" || view.ask({ t: "retry", mid: message.id }));
+  view.beat(retry, () => {
+    const left = secondsTo(until);
     const n = duration(left, words.name, 0);
+    retry.ariaDisabled = String(left > 0);
     retry.textContent = left > 0 ? fill(words.retryIn, { n }) : words.retry;
+    return left > 0;
   });
   return make("div", { class: "gp-error", "data-gp": "error" },
-    make("p", { class: "gp-error-text", dir: "auto" }, known.text || message.error || words.failed),
-    known.hint ? make("p", { class: "gp-error-hint", dir: "auto" }, known.hint) : null,
-    known.retryable === false ? null : retry);
+    make("p", { class: "gp-error-text", dir: "auto" }, text || message.error || words.failed),
+    hint ? make("p", { class: "gp-error-hint", dir: "auto" }, hint) : null,
+    retryable === false ? null : retry);
 }
 
 function below(/** @type {Message} */ message, /** @type {View} */ view) {
   const { words } = view;
-  const tools = make("div", { class: "gp-tools", role: "group" });
-  const [k, n] = message.alternative ?? [1, 1];
-  if (message.role === "user") {
+  const { id: mid, status, alternative, meta = {}, text = "" } = message;
+  const isUser = message.role === "user";
+  const tools = make("div", { class: "gp-tools" });
+  const [k, n] = alternative ?? [1, 1];
+  const show = (/** @type {number} */ other) =>
+    other >= 1 && other <= n && view.isFree() && view.tell({ t: "alt", mid, k: other });
+  if (n > 1)
+    tools.append(button("alt-prev", "previous", words.previous, () => show(k - 1)),
+      make("span", { class: "gp-count" }, `${k}/${n}`),
+      button("alt-next", "next", words.next, () => show(k + 1)));
+  // What has no number is in no conversation: the output of a subcommand, a prompt never sent.
+  if (isUser && message.number)
     tools.append(button("edit", "edit", words.edit, () => view.edit(message)));
-  } else {
-    if (n > 1)
-      tools.append(
-        button("alt-prev", "previous", words.previous, () => view.alternative(message, k - 1, n)),
-        make("span", { class: "gp-count" }, `${k}/${n}`),
-        button("alt-next", "next", words.next, () => view.alternative(message, k + 1, n)));
-    tools.append(button("retry", "retry", words.retry, () => view.retry(message)));
-  }
-  tools.append(button("copy", "copy", words.copy, (event) => view.copy(message.text ?? "", event)));
-  const isAnswer = message.role === "assistant" && message.status !== "failed";
-  const about = isAnswer ? footer(message.meta ?? {}, words) : "";
-  const meta = about && make("span", { class: "gp-meta" }, about);
-  return make("div", { class: "gp-foot" }, meta, tools);
+  if (!isUser && (message.number || status !== "complete"))
+    tools.append(button("retry", "retry", words.retry, () => view.ask({ t: "retry", mid })));
+  tools.append(button("copy", "copy", words.copy, (event) => view.copy(text, event)));
+  const about = isUser || status === "failed" ? "" : footer(meta, words);
+  const line = about && make("span", { class: "gp-meta" }, about);
+  return make("div", { class: "gp-foot" }, line, tools);
 }
 
-const dots = () => make("span", { class: "gp-dots", "aria-hidden": "true" });
-
-const FIELDS = /** @type {const} */ (["html", "text", "status", "error", "stale"]);
+const FIELDS = /** @type {const} */ (
+  ["html", "text", "status", "error", "stale", "number", "alternative", "meta"]);
 
 function isSame(/** @type {Message} */ a, /** @type {Message} */ b) {
-  return FIELDS.every((name) => a[name] === b[name]) &&
-    `${a.alternative}` === `${b.alternative}` && JSON.stringify(a.meta) === JSON.stringify(b.meta);
+  return FIELDS.every((name) => a[name] === b[name] ||
+    JSON.stringify(a[name]) === JSON.stringify(b[name]));
 }
 
 // ---- the view ----------------------------------------------------------------------------------
@@ -480,20 +485,38 @@ const SILENCE = 2_000;
 const LONGEST_SILENCE = 16_000;
 const STICKY = 40;
 const AT_ONCE = 12;
+const ARROWS = /** @type {Record<string, number>} */ (
+  { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity });
 
 /** One view of a panel. Its state (draft, scrolling, menu, what is edited) is its own. */
 class View {
   messages = /** @type {Message[]} */ ([]);
+  /** The run that is shown as it grows. */
   live = /** @type {any} */ (null);
-  pending = /** @type {any} */ (null);
-  editing = "";
-  failures = new Map();
+  /** What was asked and has made no run yet. */
+  asked = /** @type {any} */ (null);
+  /** The run that ended last: what went wrong in it is told after its end. */
+  past = { rid: "", mid: "" };
   over = new Set();
-  articles = new Map();
-  clocks = new Map();
+  failures = new Map();
+  articles = /** @type {Map<string, any>} */ (new Map());
   timers = new Map();
+  /** @type {""|"gone"|"lost"} */
   offline = "";
+  editing = "";
+  stopping = false;
   isStuck = true;
+  isUnread = false;
+  top = 0;
+  wanted = /** @type {Message[]} */ ([]);
+  cursor = -1;
+  after = /** @type {Element|null} */ (null);
+  building = 0;
+  reached = /** @type {Element|null} */ (null);
+  found = /** @type {any} */ (null);
+  names = /** @type {string[]} */ ([]);
+  prefix = /** @type {string|null} */ (null);
+  chosen = 0;
 
   /** @param {any} model @param {HTMLElement} el @param {AbortSignal} signal */
   constructor(model, el, signal) {
@@ -504,8 +527,9 @@ class View {
     this.host = new Host(model.widget_manager, el);
     this.recall = new Recall(() =>
       this.messages.filter(({ role }) => role === "user").map(({ text }) => text ?? ""));
-    this.key = `gprochat:draft:${location.pathname}:${this.snapshot.conversation ?? ""}`;
-    this.build(el);
+    this.shown = this.snapshot.conversation;
+    this.key = `gprochat:draft:${location.pathname}:${this.shown ?? ""}`;
+    this.build();
     this.listen();
     this.turn();
     this.box.value = draft(this.key);
@@ -519,25 +543,29 @@ class View {
   }
 
   get isBusy() {
-    return Boolean(this.live || this.pending);
+    return Boolean(this.live || this.asked);
   }
 
   // -- what is there
 
-  build(/** @type {HTMLElement} */ el) {
+  build() {
     const { words } = this;
-    const pick = (/** @type {string} */ hook, /** @type {string} */ t) => make("select", {
-      class: "gp-select", "data-gp": hook, "aria-label": words[/** @type {"model"} */ (hook)],
-      change: (/** @type {any} */ event) => this.tell({ t, name: event.target.value }) });
+    const pick = (/** @type {"model"|"conversation"} */ hook, /** @type {string} */ t) =>
+      make("select", { class: "gp-select", "data-gp": hook, "aria-label": words[hook],
+        change: (/** @type {any} */ event) => this.tell({ t, name: event.target.value }) });
     this.conversation = pick("conversation", "use");
     this.modelPick = pick("model", "model");
+    this.undo = button("undo", "undo", words.undo, () => this.isFree() && this.tell({ t: "undo" }));
+    const add = button("new", "add", words.fresh, () =>
+      this.tell({ t: "new", name: freshName(this.snapshot.names ?? []) }));
     this.list = make("div", { class: "gp-list" });
     this.log = make("div", { class: "gp-log", "data-gp": "log", role: "log", tabindex: 0,
-      "aria-label": words.log }, this.list);
+      "aria-live": "off", "aria-label": words.log }, this.list);
     this.jump = button("jump", "down", words.jump, () => this.toEnd(true));
     this.jump.classList.add("gp-jump");
-    this.notice = make("div", { class: "gp-notice", role: "alert" });
+    this.notice = make("div", { class: "gp-notice", "data-gp": "notice" });
     this.status = make("div", { class: "gp-status", "data-gp": "status", role: "status" });
+    this.alert = make("div", { class: "gp-unseen", role: "alert" });
     this.menu = make("div", { class: "gp-menu", "data-gp": "menu", role: "listbox",
       id: `gp-menu-${chance()}`, "aria-label": words.menu, hidden: true });
     this.box = make("textarea", { class: "gp-box", "data-gp": "composer", rows: 1, dir: "auto",
@@ -545,88 +573,78 @@ class View {
       "data-lm-suppress-shortcuts": "true", spellcheck: "true" });
     this.sendButton = button("send", "send", words.send, () => this.send());
     this.stopButton = button("stop", "stop", words.stop, () => this.stop());
-    this.sendButton.classList.add("gp-main");
-    this.stopButton.classList.add("gp-main");
-    this.undo = button("undo", "undo", words.undo, () => this.isFree() && this.tell({ t: "undo" }));
-    const add = button("new", "add", words.fresh, () =>
-      this.tell({ t: "new", name: freshName(this.snapshot.names ?? []) }));
+    for (const each of [this.sendButton, this.stopButton]) each.classList.add("gp-main");
     this.root = make("section", { class: `gp-panel ${IGNORED}`, "data-gp": "panel",
       "aria-label": words.panel, lang: words.name, "data-lm-suppress-shortcuts": "true" },
       make("div", { class: "gp-head" }, this.conversation, this.undo, add),
-      make("div", { class: "gp-middle" }, this.log, this.jump), this.notice,
-      make("div", { class: "gp-compose" }, this.menu, this.box,
-        make("div", { class: "gp-bar" },
-          this.modelPick, this.status, this.sendButton, this.stopButton)));
-    el.replaceChildren(this.root);
+      make("div", { class: "gp-middle" }, this.log, this.jump), this.notice, this.alert,
+      make("div", { class: "gp-compose" }, this.menu, this.box, make("div", { class: "gp-bar" },
+        this.modelPick, this.status, this.sendButton, this.stopButton)));
+    this.el.replaceChildren(this.root);
   }
 
   listen() {
+    const { signal, model, root, box, log } = this;
+    const atEnd = (/** @type {() => void} */ then) => signal.addEventListener("abort", then);
     const on = (/** @type {any} */ where, /** @type {string} */ what, /** @type {any} */ then) =>
-      where.addEventListener(what, then, { signal: this.signal });
+      where.addEventListener(what, then, { signal });
     const from = (/** @type {string} */ what, /** @type {any} */ then) => {
-      this.model.on(what, then);
-      this.signal.addEventListener("abort", () => this.model.off(what, then));
+      model.on(what, then);
+      atEnd(() => model.off(what, then));
     };
     from("msg:custom", (/** @type {Packet} */ packet) => this.hear(packet));
     from("change:snapshot", () => this.turn());
-    from("change:state", () => this.show());
+    from("change:state", () => model.get("state") === "stopping" && this.answered());
     from("change:ui", () => this.show());
-    from("comm_live_update", () => this.model.comm_live === false && this.goOffline("gone"));
+    from("comm_live_update", () => model.comm_live === false && this.goOffline("gone"));
     for (const name of ["statusChanged", "connectionStatusChanged"]) {
       const slot = (/** @type {any} */ _, /** @type {string} */ status) => this.kernelSays(status);
       const changed = this.host.kernel?.[name];
       changed?.connect?.(slot);
-      this.signal.addEventListener("abort", () => changed?.disconnect?.(slot));
+      atEnd(() => changed?.disconnect?.(slot));
     }
     // The front end's shortcuts must not see our keys: Shift+Enter would run this very cell.
     for (const kind of ["keydown", "keyup", "keypress"])
-      on(this.root, kind, (/** @type {Event} */ event) => event.stopPropagation());
-    on(this.root, "keydown", (/** @type {KeyboardEvent} */ event) => this.panelKey(event));
-    on(this.box, "keydown", (/** @type {KeyboardEvent} */ event) => this.boxKey(event));
-    on(this.box, "input", () => this.typed());
-    on(this.box, "click", () => this.complete());
-    on(this.box, "blur", () => this.closeMenu());
-    on(this.log, "keydown", (/** @type {KeyboardEvent} */ event) => this.logKey(event));
-    on(this.log, "focusin", (/** @type {FocusEvent} */ event) => this.reach(event.target));
-    on(this.log, "scroll", () => this.scrolled());
+      on(root, kind, (/** @type {Event} */ event) => event.stopPropagation());
+    on(root, "keydown", (/** @type {KeyboardEvent} */ event) => this.panelKey(event));
+    on(box, "keydown", (/** @type {KeyboardEvent} */ event) => this.boxKey(event));
+    on(box, "input", () => this.typed());
+    on(box, "click", () => this.complete());
+    on(box, "blur", () => this.closeMenu());
+    on(log, "keydown", (/** @type {KeyboardEvent} */ event) => this.logKey(event));
+    on(log, "focusin", (/** @type {FocusEvent} */ event) => this.reach(event.target));
+    on(log, "scroll", () => this.scrolled());
     const resized = new ResizeObserver(() => this.isStuck && this.toEnd());
     resized.observe(this.list);
-    resized.observe(this.log);
-    this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    resized.observe(log);
+    const seen = this.seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
       if (!entry.isIntersecting) return;
-      this.seen?.unobserve(entry.target);
-      this.host.typeset(/** @type {HTMLElement} */ (entry.target));
-    }), { root: this.log, rootMargin: "400px" });
-    this.signal.addEventListener("abort", () => {
+      seen.unobserve(entry.target);
+      this.host.typeset(entry.target);
+    }), { root: log, rootMargin: "400px" });
+    atEnd(() => {
       resized.disconnect();
-      this.seen?.disconnect();
-      for (const name of [...this.timers.keys()]) this.later(name);
-      clearInterval(this.ticking);
+      seen.disconnect();
+      this.timers.forEach(clearTimeout);
       cancelIdle(this.building);
-      draft(this.key, this.box.value);
+      draft(this.key, box.value);
     });
   }
 
-  /** Do something later; the same name again, or without a time, takes it back. */
-  later(/** @type {string} */ name, ms = -1, then = () => {}) {
-    clearTimeout(this.timers.get(name));
-    this.timers.delete(name);
-    if (ms >= 0 && !this.signal.aborted) this.timers.set(name, setTimeout(then, ms));
+  /** Do something later; the same key again, or without a time, takes it back. */
+  later(/** @type {any} */ key, ms = -1, then = () => {}) {
+    clearTimeout(this.timers.get(key));
+    this.timers.delete(key);
+    const due = () => {
+      this.timers.delete(key);
+      then();
+    };
+    if (ms >= 0 && !this.signal.aborted) this.timers.set(key, setTimeout(due, ms));
   }
 
-  /**
-   * Call `tick` with the seconds left until `until`, once a second, while `element` is shown.
-   *
-   * @param {Element} element @param {number} until @param {(left: number) => void} tick
-   */
-  countdown(element, until, tick) {
-    tick(Math.max(0, Math.ceil((until - Date.now()) / 1000)));
-    if (until > Date.now()) this.clocks.set(element, { until, tick });
-    this.ticking ??= setInterval(() => this.clocks.forEach((clock, each) => {
-      const left = Math.max(0, Math.ceil((clock.until - Date.now()) / 1000));
-      clock.tick(left);
-      if (left <= 0 || !each.isConnected) this.clocks.delete(each);
-    }), 1000);
+  /** Call `tick` now and each second, while it says so and `element` is shown. */
+  beat(/** @type {Element} */ element, /** @type {() => boolean} */ tick) {
+    if (tick()) this.later(element, 1000, () => element.isConnected && this.beat(element, tick));
   }
 
   // -- to Python
@@ -648,68 +666,59 @@ class View {
     return !this.isBusy && !this.offline;
   }
 
-  send(text = this.box.value) {
-    if (!text.trim() || !this.isFree()) return;
-    if (bytes(text) > LONGEST) return this.say(this.words.tooLong);
-    const nonce = chance();
-    if (!this.begin({ t: "send", nonce, text })) return;
-    if (text === this.box.value) this.fillBox("");
-    this.closeMenu();
-    this.toEnd(true);
-    this.box.focus();
-  }
-
   /** Send what starts a run, and show it until Python says what comes of it. */
-  begin(/** @type {Packet} */ packet) {
+  ask(/** @type {Packet} */ packet) {
+    const { text = "-" } = packet;
+    if (!text.trim() || !this.isFree()) return false;
+    if (bytes(text) > LONGEST) return this.say(this.words.tooLong), false;
     if (!this.tell(packet)) return false;
+    // What bears no nonce is not acknowledged.
+    this.asked = { ...packet, isTaken: !packet.nonce };
     this.stopping = false;
-    this.pending = { ...packet };
+    this.editing = "";
     this.later("answer", NO_ANSWER, () => this.busyKernel());
+    this.closeMenu();
     this.show();
     this.say(this.words.waiting);
+    this.toEnd(true);
+    this.box.focus();
     return true;
+  }
+
+  send(text = this.box.value) {
+    const isTyped = text === this.box.value;
+    if (this.ask({ t: "send", nonce: chance(), text }) && isTyped) this.fillBox("");
   }
 
   stop() {
     if (!this.isBusy) return;
+    // Whoever asks twice is not kept waiting for a run that never came.
+    if (this.stopping && !this.live) return this.takeBack();
     this.stopping = true;
     this.root.dataset.state = "stopping";
     if (this.live) this.tell({ t: "stop", rid: this.live.feed.rid });
-    this.later("answer", NO_ANSWER, () => this.busyKernel());
+    if (this.live || !this.asked.isTaken)
+      this.later("answer", NO_ANSWER, () => this.busyKernel());
     this.say(this.words.stopping);
   }
 
-  retry(/** @type {Message} */ message) {
-    if (this.isFree()) this.begin({ t: "retry", mid: message.id });
-  }
-
-  alternative(/** @type {Message} */ message, /** @type {number} */ k, /** @type {number} */ n) {
-    if (k >= 1 && k <= n && this.isFree()) this.tell({ t: "alt", mid: message.id, k });
-  }
-
-  edit(/** @type {Message} */ message) {
+  edit(/** @type {Message} */ { id }) {
     if (!this.isFree()) return;
-    this.editing = message.id;
-    this.repaint(message.id);
-    this.articles.get(message.id)?.querySelector("textarea")?.focus();
+    const before = this.editing;
+    this.editing = id;
+    this.repaint(before);
+    this.repaint(id);
+    this.articles.get(id)?.querySelector("textarea").focus();
   }
 
-  editor(/** @type {Message} */ message) {
+  editor(/** @type {Message} */ { id, text }) {
     const { words } = this;
     const close = () => {
       this.editing = "";
-      this.repaint(message.id);
-      this.articles.get(message.id)?.querySelector('[data-gp="edit"]')?.focus();
+      this.repaint(id);
+      this.articles.get(id)?.querySelector('[data-gp="edit"]')?.focus();
     };
-    const resend = () => {
-      const nonce = chance();
-      if (!box.value.trim() || !this.isFree()) return;
-      if (bytes(box.value) > LONGEST) return this.say(words.tooLong);
-      if (!this.begin({ t: "edit", mid: message.id, text: box.value, nonce })) return;
-      close();
-      this.toEnd(true);
-      this.box.focus();
-    };
+    const resend = () => this.ask({ t: "edit", mid: id, text: box.value, nonce: chance() });
     const keydown = (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape" && !composing(event)) close();
       else if (submits(event)) resend();
@@ -718,40 +727,42 @@ class View {
       event.stopPropagation();
     };
     const box = make("textarea", { class: "gp-box", "data-gp": "editor", dir: "auto", rows: 3,
-      "aria-label": words.edit, keydown });
-    box.value = message.text ?? "";
+      "aria-label": words.edit, "data-lm-suppress-shortcuts": "true", keydown });
+    box.value = text ?? "";
     return make("div", { class: "gp-editor" }, box, make("div", { class: "gp-editor-bar" },
-      make("button", { type: "button", class: "gp-text-button", click: close }, words.cancel),
-      make("button", { type: "button", class: "gp-text-button", "data-gp": "resend",
-        click: resend }, words.resend)));
+      textButton("cancel", words.cancel, close), textButton("resend", words.resend, resend)));
   }
 
-  async copy(/** @type {string} */ text, /** @type {MouseEvent} */ event) {
+  /** @param {string} text @param {MouseEvent} event */
+  async copy(text, event, said = this.words.copied) {
     const pressed = /** @type {HTMLElement} */ (event.currentTarget);
     const worked = await toClipboard(text);
-    if (worked) {
-      pressed.replaceChildren(icon("done"));
-      setTimeout(() => pressed.replaceChildren(icon("copy")), 1500);
-    }
-    this.say(worked ? this.words.copied : this.words.copyFailed);
+    this.say(worked ? said : this.words.copyFailed);
+    if (!worked || this.timers.has(pressed)) return;
+    const before = [...pressed.childNodes];
+    pressed.replaceChildren(icon("done"));
+    this.later(pressed, 1500, () => pressed.replaceChildren(...before));
   }
 
   insert(/** @type {string} */ source, /** @type {MouseEvent} */ event) {
-    if (bytes(source) > LONGEST) return this.say(this.words.tooLong);
-    if (this.host.insert(source)) return this.say(this.words.inserted);
-    return this.copy(source, event).then(() => this.say(this.words.insertCopied));
+    if (bytes(source) > LONGEST) this.say(this.words.tooLong);
+    else if (this.host.insert(source)) this.say(this.words.inserted);
+    else this.copy(source, event, this.words.insertCopied);
   }
 
   // -- from Python
 
   hear(/** @type {Packet} */ packet) {
-    if (this.offline && packet?.t) this.goOnline();
-    switch (packet?.t) {
-      case "ack": return this.acknowledged(packet);
-      case "open": return this.open(packet);
-      case "d": return this.delta(packet);
-      case "full": return this.full(packet);
-      case "wait": return this.wait(packet);
+    if (!packet?.t) return;
+    if (this.offline) this.goOnline();
+    const { rid = "" } = packet;
+    const isLive = this.live?.feed.rid === rid;
+    switch (packet.t) {
+      case "ack": return packet.nonce === this.asked?.nonce && this.acknowledged();
+      case "open": return this.over.has(rid) || isLive || this.open(packet);
+      case "d": return this.over.has(rid) || this.delta(packet);
+      case "full": return isLive && this.full(packet);
+      case "wait": return isLive && this.wait(packet);
       case "done": return this.done(packet);
       case "err": return this.failed(packet);
       case "names": return this.complete(packet.names);
@@ -759,14 +770,15 @@ class View {
     }
   }
 
-  acknowledged(/** @type {Packet} */ { nonce }) {
-    if (!this.pending || nonce !== this.pending.nonce) return;
+  acknowledged() {
+    if (!this.asked) return;
     this.answered();
-    this.pending.isTaken = true;
+    this.asked.isTaken = true;
     // What makes no run, such as a subcommand, is answered by a snapshot alone.
     this.later("answer", 5000, () => this.settled());
   }
 
+  /** Python has answered: it is not held up by a cell. */
   answered() {
     this.later("answer");
     this.warn("");
@@ -774,63 +786,67 @@ class View {
 
   settled() {
     this.answered();
-    this.pending = null;
+    this.asked = null;
     this.show();
   }
 
-  open(/** @type {Packet} */ { rid, mid, user }) {
-    if (this.over.has(rid) || this.live?.feed.rid === rid) return;
-    this.answered();
-    this.pending = null;
+  /** Give up what was asked; what was typed goes back into the box. */
+  takeBack() {
+    const { t, text = "" } = this.asked ?? {};
+    if (t === "send" && !this.box.value) this.fillBox(text);
+    this.settled();
+  }
+
+  open(/** @type {Packet} */ { rid = "", mid, user }) {
     if (user?.id) this.messages = withMessage(this.messages, user);
-    this.follow(rid ?? "", mid, user?.id);
+    this.follow(rid, mid, user?.id);
   }
 
   /** Show a run from now on, in the message `mid`, or in the one that is pending. */
-  follow(/** @type {string} */ rid, /** @type {string=} */ mid, user = "") {
-    const waits = this.messages.findLast(({ status }) => status === "pending");
-    const id = mid ?? waits?.id ?? `run-${rid}`;
+  follow(rid = "", mid = "", user = "") {
+    this.answered();
+    this.asked = null;
+    const waits = [...this.messages].reverse().find(({ status }) => status === "pending");
+    const id = mid || (waits?.id ?? `run-${rid}`);
     const frozen = make("div", { class: "gp-frozen" });
     const tail = make("div", { class: "gp-tail" });
     const clock = make("span", { class: "gp-clock" });
     const note = make("span", { class: "gp-again", dir: "auto" });
+    const look = { class: `gp-body gp-live gprochat ${IGNORED}`, dir: "auto", hidden: true };
     this.live = { mid: id, user, note, feed: new Feed(rid), frozen, tail, html: "", rest: "",
-      body: make("div", { class: `gp-body gp-live gprochat ${IGNORED}`, dir: "auto", hidden: true },
-        frozen, tail),
+      body: make("div", look, frozen, tail),
       wait: make("div", { class: "gp-wait" }, dots(), clock, note) };
     const since = Date.now();
-    this.countdown(clock, since + 864e5, () => {
+    this.beat(clock, () => {
       const seconds = Math.round((Date.now() - since) / 1000);
       clock.textContent = seconds > 1 ? duration(seconds, this.words.name, 0) : "";
+      return true;
     });
     if (!this.messages.some((each) => each.id === id))
       this.messages = [...this.messages, { id, role: "assistant", status: "pending", meta: {} }];
     if (this.stopping) this.stop();
     else this.say(this.words.waiting);
-    this.silence = SILENCE;
-    this.watch();
+    this.watch(SILENCE);
     this.show();
     this.repaint(id);
   }
 
   delta(/** @type {Packet} */ { rid = "", seq, frozen, tail }) {
-    if (this.over.has(rid)) return;
     // The message that opened it may have been lost on the way.
     if (!this.live && rid) this.follow(rid);
     if (this.live?.feed.rid !== rid) return;
-    this.silence = SILENCE;
-    this.watch();
+    this.watch(SILENCE);
     const order = this.live.feed.take(Number(seq));
-    if (order === "gap") return this.sync();
-    if (order === "late") return;
+    if (order === "gap") this.sync();
+    if (order !== "apply") return;
     this.live.html += String(frozen ?? "");
     this.live.rest = String(tail ?? "");
     this.draw();
   }
 
-  full(/** @type {Packet} */ { rid, seq, frozen, tail }) {
-    if (this.live?.feed.rid !== rid || !this.live.feed.full(Number(seq))) return;
+  full(/** @type {Packet} */ { seq, frozen, tail }) {
     this.later("sync");
+    if (!this.live.feed.full(Number(seq))) return;
     this.live.frozen.replaceChildren();
     Object.assign(this.live, { html: String(frozen ?? ""), rest: String(tail ?? "") });
     this.draw();
@@ -840,30 +856,27 @@ class View {
   sync() {
     if (!this.live || this.timers.has("sync")) return;
     const { rid, have } = this.live.feed;
-    this.later("sync", 500, () => this.later("sync"));
+    this.later("sync", 500);
     this.tell({ t: "sync", rid, have });
   }
 
   /** The last deltas of a run leave no gap when they are lost: so ask after a silence. */
-  watch() {
-    this.later("silence", this.silence, () => {
-      if (!this.live) return;
+  watch(/** @type {number} */ ms) {
+    this.later("silence", ms, () => {
       this.sync();
-      this.silence = Math.min(2 * this.silence, LONGEST_SILENCE);
-      this.watch();
+      this.watch(Math.min(2 * ms, LONGEST_SILENCE));
     });
   }
 
   /** Draw what came, once a frame; a page in the background has no frames. */
   draw() {
     if (this.timers.has("draw")) return;
-    const paint = () => {
+    this.later("draw", 250, () => this.paint());
+    requestAnimationFrame(() => {
       if (!this.timers.has("draw")) return;
       this.later("draw");
       this.paint();
-    };
-    this.later("draw", 250, paint);
-    requestAnimationFrame(paint);
+    });
   }
 
   paint() {
@@ -883,77 +896,81 @@ class View {
     this.mark();
   }
 
-  wait(/** @type {Packet} */ { rid, seconds, reason }) {
-    if (this.live?.feed.rid !== rid) return;
+  wait(/** @type {Packet} */ { seconds, reason }) {
     const { note } = this.live;
-    this.countdown(note, Date.now() + 1000 * Number(seconds), (left) => {
+    const until = Date.now() + 1000 * Number(seconds);
+    this.beat(note, () => {
+      const left = secondsTo(until);
       const n = duration(left, this.words.name, 0);
       note.textContent = left > 0 ? fill(this.words.again, { n, why: reason }) : "";
+      return left > 0;
     });
   }
 
   done(/** @type {Packet} */ { rid = "", message, notes }) {
     if (this.over.has(rid) || (this.live && this.live.feed.rid !== rid) || !message?.id) return;
-    const old = this.live?.mid;
-    if (old && old !== message.id) this.messages = this.messages.filter(({ id }) => id !== old);
+    const old = this.live?.mid ?? message.id;
+    if (old !== message.id) this.messages = this.messages.filter(({ id }) => id !== old);
     const place = this.messages.find(({ id }) => id === message.id);
     const told = message.alternative?.[1] > 1 ? message : place;
     const alternative = told?.alternative ?? [1, 1];
     this.ended(rid);
-    this.over.add(rid);
+    this.past = { rid, mid: message.id };
     this.messages = withMessage(this.messages, { ...message, alternative, notes: notes ?? [] });
     this.show();
     this.mark();
-    const words = /** @type {Record<string, any>} */ (this.words);
-    this.say(words[message.status] ?? words.complete);
-    this.lastRun = { rid, mid: message.id };
+    this.say(Reflect.get(this.words, message.status) ?? this.words.complete);
   }
 
-  ended(/** @type {string=} */ rid) {
+  ended(rid = "") {
     if (rid) this.over.add(rid);
     this.live = null;
-    this.pending = null;
+    this.asked = null;
     this.stopping = false;
-    for (const name of ["answer", "silence", "sync", "draw"]) this.later(name);
-    this.warn("");
+    for (const name of ["silence", "sync", "draw"]) this.later(name);
+    this.answered();
   }
 
   failed(/** @type {Packet} */ { rid, nonce, text, hint, retryable, retry_after }) {
-    const wait = Number(retry_after) || 0;
     // What another view of this panel has sent is not for this one.
-    if (nonce && nonce !== this.pending?.nonce) return;
-    const { live, lastRun } = this;
-    const run = live?.feed.rid === rid ? live : lastRun;
-    const mid = rid && (run === live || run?.rid === rid) ? run?.mid : "";
+    if (nonce && nonce !== this.asked?.nonce) return;
+    const said = [text, hint].filter(Boolean).join(" ");
+    const live = this.live?.feed.rid === rid ? this.live : null;
+    const mid = rid ? live?.mid ?? (this.past.rid === rid ? this.past.mid : "") : "";
     if (!mid) {
-      // Refused before there was a run: what was typed goes back into the box.
-      const typed = this.pending?.t === "send" ? this.pending.text : "";
-      if (typed && !this.box.value) this.fillBox(typed);
-      this.settled();
-      this.warn([text, hint].filter(Boolean).join(" "));
-      return;
+      // Refused before there was a run.
+      this.takeBack();
+      return this.warn(said);
     }
-    this.failures.set(mid, { text, hint, retryable, until: Date.now() + 1000 * wait });
-    if (this.live?.mid !== mid) this.repaint(mid);
-    this.say([text, hint].filter(Boolean).join(" "));
+    const until = Date.now() + 1000 * (Number(retry_after) || 0);
+    this.failures.set(mid, { text, hint, retryable, until });
+    if (!live) this.repaint(mid);
+    this.alert.textContent = said;
   }
 
   /** A turn boundary: the truth as a whole. */
   turn() {
-    const { messages = [], run = null } = this.snapshot;
-    const mine = messages.find((/** @type {Message} */ each) => each.id === this.live?.mid);
-    const isOver = run === null && mine && mine.status !== "pending";
-    if (this.live && isOver) this.ended(this.live.feed.rid);
-    const ours = this.live && !mine ? [this.live.user, this.live.mid] : [];
-    const kept = this.messages.filter(({ id }) => ours.includes(id));
+    const { messages = [], run = null, conversation } = this.snapshot;
+    const { live, asked } = this;
+    if (this.shown !== conversation) {
+      // What goes on there is no longer seen here, and may be come back to.
+      this.shown = conversation;
+      this.editing = "";
+      this.messages = [];
+      this.ended();
+      if (asked && !asked.isTaken) this.asked = asked;
+    } else if (live && run !== live.feed.rid) {
+      this.ended(live.feed.rid);
+    } else if (asked?.isTaken && run === null) {
+      this.settled();
+    }
+    const ids = new Set(messages.map((/** @type {Message} */ { id }) => id));
+    const ours = this.live && !ids.has(this.live.mid) ? [this.live.user, this.live.mid] : [];
+    const kept = this.messages.filter(({ id }) => ours.includes(id) && !ids.has(id));
     const notes = new Map(this.messages.map((each) => [each.id, each.notes]));
     const noted = (/** @type {Message} */ each) => ({ notes: notes.get(each.id), ...each });
     this.messages = [...messages.map(noted), ...kept];
-    const isTaken = this.pending?.isTaken || !this.pending?.nonce;
-    if (this.pending && run === null && isTaken) this.settled();
-    if (run !== null && !this.over.has(run) && this.live?.feed.rid !== run) {
-      this.answered();
-      this.pending = null;
+    if (run !== null && !this.over.has(run) && !this.live) {
       this.follow(run);
       this.sync();
     }
@@ -973,8 +990,7 @@ class View {
     this.log.setAttribute("aria-busy", String(this.isBusy));
     this.box.placeholder = ui.placeholder || words.placeholder;
     const height = /^(\d{1,4}(?:\.\d+)?)(px|r?em|[ds]?vh)?$/.exec(String(ui.height ?? ""));
-    const [, number, unit] = height ?? [];
-    if (number) this.root.style.setProperty("--gp-height", number + (unit ?? "px"));
+    if (height) this.root.style.setProperty("--gp-height", height[1] + (height[2] ?? "px"));
     options(this.conversation, snapshot.names ?? [], snapshot.conversation ?? "");
     options(this.modelPick, snapshot.models ?? [], snapshot.model ?? "");
     this.undo.hidden = !this.messages.length;
@@ -982,18 +998,18 @@ class View {
   }
 
   arrange(/** @type {any} */ ui) {
-    const wanted = [...this.messages];
-    const { t, text } = this.pending ?? {};
-    if (t === "send") wanted.push({ id: "sent", role: "user", status: "pending", text });
-    if (t) wanted.push({ id: "asked", role: "assistant", status: "pending" });
+    const { t, text } = this.asked ?? {};
+    this.wanted = [...this.messages];
+    if (t === "send") this.wanted.push({ id: "sent", role: "user", status: "pending", text });
+    if (t) this.wanted.push({ id: "asked", role: "assistant", status: "pending" });
     const held = this.held();
-    const ids = new Set(wanted.map(({ id }) => id));
+    const ids = new Set(this.wanted.map(({ id }) => id));
     for (const [id, article] of this.articles)
       if (!ids.has(id)) this.articles.delete(id), article.remove();
-    this.empty?.remove();
-    this.empty = wanted.length ? null : this.welcome(ui.suggestions);
-    if (this.empty) this.list.append(this.empty);
-    Object.assign(this, { wanted, cursor: wanted.length - 1, after: null });
+    this.list.querySelector(".gp-empty")?.remove();
+    if (!this.wanted.length) this.list.append(this.welcome(ui.suggestions));
+    this.cursor = this.wanted.length - 1;
+    this.after = null;
     this.place(AT_ONCE, 0);
     if (held) this.hold(held);
     else this.reach(this.list.lastElementChild);
@@ -1017,19 +1033,18 @@ class View {
   }
 
   fillArticle(/** @type {any} */ article, /** @type {Message} */ message) {
-    const isUser = message.role === "user";
-    const body = article.querySelector(".gp-body:not(.gp-live)");
-    const before = article.message ?? {};
-    const isSaid = body && before.html === message.html && before.text === message.text;
-    article.message = message;
-    const { id: mid, status = "" } = message;
-    Object.assign(article.dataset, { role: isUser ? "user" : "assistant", status, mid });
+    const { id: mid, role, status = "", meta } = message;
     const { you, assistant } = this.words;
-    article.setAttribute("aria-label", isUser ? you : message.meta?.model || assistant);
+    const said = article.querySelector(".gp-body:not(.gp-live)");
+    const before = article.message ?? {};
+    const isSaid = said && before.html === message.html && before.text === message.text;
+    article.message = message;
+    Object.assign(article.dataset, { role, status, mid });
+    article.setAttribute("aria-label", role === "user" ? you : meta?.model || assistant);
     const parts = inside(message, this);
     const fresh = parts.find((part) => part.matches(".gp-body:not(.gp-live)"));
     // Formulas are set once: the body stays where only what is around it has changed.
-    article.replaceChildren(...parts.map((part) => (isSaid && part === fresh ? body : part)));
+    article.replaceChildren(...parts.map((part) => (isSaid && part === fresh ? said : part)));
     if (article !== this.reached) reachable(article, -1);
     if (!isSaid && fresh?.querySelector(".mathjax_process")) this.seen?.observe(fresh);
   }
@@ -1040,12 +1055,11 @@ class View {
     if (article && message) this.fillArticle(article, message);
   }
 
-  welcome(/** @type {string[]=} */ suggestions) {
+  welcome(suggestions = /** @type {string[]} */ ([])) {
     const offered = suggestions?.length ? suggestions : this.words.suggestions;
     return make("div", { class: "gp-empty" },
-      make("p", { class: "gp-welcome" }, this.words.welcome),
-      ...offered.slice(0, 4).map((text) => make("button", { type: "button", dir: "auto",
-        class: "gp-text-button", "data-gp": "suggestion", click: () => this.send(text) }, text)));
+      make("p", { class: "gp-welcome" }, this.words.welcome), ...offered.slice(0, 4).map((text) =>
+        textButton("suggestion", text, () => this.send(text))));
   }
 
   say(/** @type {string} */ text) {
@@ -1053,19 +1067,20 @@ class View {
     this.later("say", 6000, () => this.isBusy || this.status.replaceChildren());
   }
 
-  warn(/** @type {string} */ text, ...actions) {
+  /** @param {string} text @param {...Element} actions */
+  warn(text, ...actions) {
     if (this.offline && !text) return;
+    this.alert.textContent = text;
     this.notice.replaceChildren(...(text ? [make("span", { dir: "auto" }, text), ...actions] : []));
   }
 
   busyKernel() {
-    const { words } = this;
+    const { words, host } = this;
     if (!this.isBusy || (this.live && !this.stopping)) return;
-    if (!this.host.canInterrupt) return this.warn(`${words.kernelBusy} ${words.byHand}`);
-    const click = () => Promise.resolve(this.host.kernel.interrupt()).then(
+    if (!host.canInterrupt) return this.warn(`${words.kernelBusy} ${words.byHand}`);
+    const interrupt = () => Promise.resolve(host.kernel.interrupt()).then(
       () => this.warn(""), () => this.warn(words.interruptFailed));
-    this.warn(words.kernelBusy, make("button", { type: "button", class: "gp-text-button",
-      "data-gp": "interrupt", click }, words.interrupt));
+    this.warn(words.kernelBusy, textButton("interrupt", words.interrupt, interrupt));
   }
 
   kernelSays(/** @type {string} */ status) {
@@ -1077,16 +1092,15 @@ class View {
   }
 
   goOffline(/** @type {"gone"|"lost"} */ why) {
-    const typed = this.pending?.text ?? "";
     if (why === "gone") {
-      if (typed && !this.box.value) this.fillBox(typed);
-      const { mid } = this.live ?? {};
-      const broken = this.messages.find(({ id }) => id === mid);
-      const html = this.live ? this.live.body.innerHTML : "";
+      const { mid = "", body } = this.live ?? {};
+      this.paint();
+      const html = body?.innerHTML;
+      this.takeBack();
       this.ended();
       // What has come of a reply stays readable.
-      const left = { ...broken, html, status: "interrupted" };
-      if (broken) this.messages = withMessage(this.messages, /** @type {Message} */ (left));
+      this.messages = this.messages.map((each) =>
+        (each.id === mid ? { ...each, html, status: "interrupted" } : each));
       this.show();
     }
     this.offline = why;
@@ -1101,7 +1115,7 @@ class View {
     this.sendButton.ariaDisabled = null;
     this.warn("");
     // The same nonce again starts no second run.
-    if (this.pending?.nonce && !this.pending.isTaken) this.tell(this.pending);
+    if (this.asked && !this.asked.isTaken) this.tell(this.asked);
     this.sync();
   }
 
@@ -1110,38 +1124,37 @@ class View {
   scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.log;
     if (scrollHeight - scrollTop - clientHeight <= STICKY) this.isStuck = true;
-    else if (scrollTop < (this.top ?? 0) - 1) this.isStuck = false;
+    else if (scrollTop < this.top - 1) this.isStuck = false;
     this.top = scrollTop;
-    if (this.isStuck) this.unread = false;
+    if (this.isStuck) this.isUnread = false;
     this.showJump();
   }
 
   toEnd(isWanted = false) {
     if (isWanted) this.isStuck = true;
-    this.unread = false;
+    this.isUnread = false;
     this.log.scrollTop = this.log.scrollHeight;
     this.top = this.log.scrollTop;
     this.showJump();
   }
 
   mark() {
-    if (this.isStuck || this.unread) return;
-    this.unread = true;
+    if (this.isStuck || this.isUnread) return;
+    this.isUnread = true;
     this.showJump();
   }
 
   showJump() {
     if (this.isStuck && this.focused() === this.jump) this.box.focus();
     this.jump.hidden = this.isStuck;
-    this.jump.toggleAttribute("data-unread", Boolean(this.unread));
-    this.jump.ariaLabel = this.unread ? this.words.jumpUnread : this.words.jump;
+    this.jump.toggleAttribute("data-unread", this.isUnread);
+    this.jump.ariaLabel = this.isUnread ? this.words.jumpUnread : this.words.jump;
   }
 
   // -- keys
 
   focused() {
-    const { activeElement } = /** @type {Document} */ (this.el.getRootNode());
-    return activeElement;
+    return /** @type {Document} */ (this.el.getRootNode()).activeElement;
   }
 
   /** What in the log has the focus, to give it back when the log is drawn anew. */
@@ -1161,11 +1174,13 @@ class View {
 
   panelKey(/** @type {KeyboardEvent} */ event) {
     if (composing(event) || event.defaultPrevented) return;
-    if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey)) event.preventDefault();
-    if (event.key !== "Escape") return;
+    if (event.key === "Escape") {
+      if (this.isBusy) this.stop();
+      else this.box.focus();
+    } else if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey)) {
+      this.host.save();
+    } else return;
     event.preventDefault();
-    if (this.isBusy) this.stop();
-    else this.box.focus();
   }
 
   boxKey(/** @type {KeyboardEvent} */ event) {
@@ -1182,17 +1197,18 @@ class View {
 
   /** Up and Down go from message to message; the buttons of the one in focus are next by Tab. */
   logKey(/** @type {KeyboardEvent} */ event) {
-    const step = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity }[event.key];
+    const step = ARROWS[event.key];
     const from = /** @type {HTMLElement} */ (event.target);
     if (step === undefined || event.defaultPrevented || from.matches("textarea")) return;
     const all = [...this.list.querySelectorAll(".gp-msg")];
-    const at = all.indexOf(/** @type {any} */ (from.closest(".gp-msg")));
+    const at = all.indexOf(from.closest(".gp-msg"));
     all[at < 0 ? all.length - 1 : Math.max(0, Math.min(all.length - 1, at + step))]?.focus();
     event.preventDefault();
   }
 
-  reach(/** @type {any} */ target) {
-    const article = target?.closest?.(".gp-msg");
+  /** Only the buttons of one message are stops of Tab: a long talk must not stand in its way. */
+  reach(/** @type {any} */ place) {
+    const article = place?.closest?.(".gp-msg");
     if (!article || article === this.reached) return;
     if (this.reached) reachable(this.reached, -1);
     this.reached = article;
@@ -1220,25 +1236,28 @@ class View {
     this.box.style.height = `${this.box.scrollHeight}px`;
   }
 
-  complete(/** @type {string[]=} */ names) {
+  /** Show what fits what is typed. @param {string[]} [names] variables that Python has found */
+  complete(names) {
     if (Array.isArray(names)) this.names = names.map(String);
     if (this.focused() !== this.box) return;
     const { commands = [], variables = [] } = this.snapshot;
-    const all = [...new Set([...variables, ...(this.names ?? [])])].sort();
+    const all = [...new Set([...variables, ...this.names])].sort();
     this.found = completion(this.box.value, this.box.selectionStart, commands, all);
-    const { found } = this;
-    if (found && !found.isCommand && !names && found.prefix !== this.askedFor) {
-      this.askedFor = found.prefix;
-      this.tell({ t: "names", prefix: found.prefix });
+    const { isCommand, prefix, rows = [] } = this.found ?? {};
+    if (isCommand === false && !names && prefix !== this.prefix) {
+      this.prefix = prefix;
+      this.tell({ t: "names", prefix });
     }
     // Nothing is left to choose once the only one is typed out.
-    const isTyped = found?.isCommand && found.rows.some(({ name }) => name === found.prefix);
-    if (!found?.rows.length || isTyped) return this.closeMenu();
-    this.menu.replaceChildren(...found.rows.map(({ name, help }, n) => make("div", {
-      role: "option", class: "gp-option", id: `${this.menu.id}-${n}`,
-      mousedown: (/** @type {Event} */ event) => event.preventDefault(), click: () => this.pick(n),
-    }, make("span", { class: "gp-option-name" }, (found.isCommand ? "/" : "@") + name),
-      help ? make("span", { class: "gp-option-help" }, help) : null)));
+    if (!rows.length || (isCommand && rows.some((/** @type {any} */ row) => row.name === prefix)))
+      return this.closeMenu();
+    const option = (/** @type {any} */ { name, help }, /** @type {number} */ n) =>
+      make("div", { role: "option", class: "gp-option", id: `${this.menu.id}-${n}`,
+        mousedown: (/** @type {Event} */ event) => event.preventDefault(),
+        click: () => this.pick(n) },
+      make("span", { class: "gp-option-name" }, (isCommand ? "/" : "@") + name),
+      help ? make("span", { class: "gp-option-help" }, help) : null);
+    this.menu.replaceChildren(...rows.map(option));
     this.menu.hidden = false;
     this.choose(0);
   }
@@ -1254,7 +1273,6 @@ class View {
   pick(/** @type {number} */ n) {
     const { box, found } = this;
     box.setRangeText(found.rows[n].insert, found.start, box.selectionStart, "end");
-    this.closeMenu();
     this.typed();
     this.closeMenu();
   }
@@ -1268,8 +1286,7 @@ class View {
   menuKey(/** @type {KeyboardEvent} */ event) {
     if (this.menu.hidden) return false;
     const { key } = event;
-    if (key === "ArrowDown") this.choose(this.chosen + 1);
-    else if (key === "ArrowUp") this.choose(this.chosen - 1);
+    if (key === "ArrowDown" || key === "ArrowUp") this.choose(this.chosen + ARROWS[key]);
     else if (key === "Tab" || submits(event)) this.pick(this.chosen);
     else if (key === "Escape") this.closeMenu();
     else return false;
@@ -1278,8 +1295,8 @@ class View {
   }
 }
 
-const soon = (/** @type {() => void} */ then) => setTimeout(then, 16);
-const whenIdle = globalThis.requestIdleCallback ?? soon;
+const whenIdle = globalThis.requestIdleCallback ??
+  ((/** @type {() => void} */ then) => setTimeout(then, 16));
 const cancelIdle = globalThis.cancelIdleCallback ?? clearTimeout;
 
 function reachable(/** @type {Element} */ article, /** @type {0|-1} */ index) {
@@ -1297,10 +1314,7 @@ function options(select, names, current) {
   select.hidden = !all.length;
 }
 
-
 export default {
-  initialize() {},
-
   /** @param {{model: any, el: HTMLElement, signal?: AbortSignal}} view */
   render({ model, el, signal }) {
     const closing = new AbortController();

@@ -74,7 +74,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._sheet = Sheet()
         self._hint = ""
         self._desk = Desk(self, conversation)
-        super().__init__(snapshot=self._desk.snapshot(), ui=wishes)
+        super().__init__(snapshot=self._desk.seat.snapshot(), ui=wishes)
         self.on_msg(lambda widget, content, buffers: self._desk.receive(content))
         self._desk.open()
 
@@ -120,7 +120,7 @@ class ChatPanel(anywidget.AnyWidget):
         _replace_earlier(self)
         data, metadata = self._repr_mimebundle_() or ({}, {})
         # The transcript is below, and up to date; this is for readers without a panel.
-        name = self._desk.talk.line.conversation.name
+        name = self._desk.seat.talk.line.conversation.name
         note = f"Chat panel: {name}. It works once this cell has run; a transcript is below."
         data |= {"text/plain": note, "text/html": f"<p>{escape(note, quote=False)}</p>"}
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
@@ -145,7 +145,7 @@ class StillPanel:
 
 
 def _transcript(desk: Desk, hint: str) -> dict[str, str]:
-    return shown.transcript(desk.talk.line.conversation, desk.talk.rendering, hint=hint)
+    return shown.transcript(desk.seat.talk.line.conversation, desk.seat.talk.rendering, hint=hint)
 
 
 def _is_usable() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gprochat_magic.errors import GPROChatError
+
 VERSION = 1
 LONGEST_TEXT = 1_000_000
 """Bytes of a prompt."""
@@ -42,6 +44,8 @@ _ASKS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "names": {"prefix": _name},
 }
 """What a page may ask, with the fields that it needs for that."""
+_MAY_ADD = {"retry": {"nonce": _name}}
+"""Fields that may be left out."""
 
 
 def checked(content: object) -> Message | None:
@@ -51,9 +55,25 @@ def checked(content: object) -> Message | None:
     fields = _ASKS.get(kind)
     if fields is None or not all(fits(content.get(name)) for name, fits in fields.items()):
         return None
-    return {"t": kind, **{name: content[name] for name in fields}}
+    more = {name for name, fits in _MAY_ADD.get(kind, {}).items() if fits(content.get(name))}
+    return {"t": kind, **{name: content[name] for name in [*fields, *more]}}
 
 
 def is_too_long(text: str) -> bool:
     """Whether a prompt is longer than a page may send."""
     return len(text) > LONGEST_TEXT or len(text.encode("utf-8", "replace")) > LONGEST_TEXT
+
+
+def failure(error: GPROChatError) -> dict[str, Any]:
+    """What a page is told of an error."""
+    return {
+        "text": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "retry_after": error.retry_after,
+    }
+
+
+def refusal(error: GPROChatError, nonce: str) -> Message:
+    """What a page is told of a wish that came to nothing; `nonce` says which."""
+    return {"t": "err", "rid": None, "nonce": nonce, "seq": 0, **failure(error)}

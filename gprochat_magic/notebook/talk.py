@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from IPython.core.error import UsageError
 
@@ -24,7 +24,7 @@ from gprochat_magic.chat import Chat, Run
 from gprochat_magic.conversation import Turn
 from gprochat_magic.conversations import Line
 from gprochat_magic.errors import GPROChatError
-from gprochat_magic.notebook import shown
+from gprochat_magic.notebook import protocol, shown
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.retry import Waiting
 from gprochat_magic.sending import Options
@@ -86,6 +86,9 @@ class Listener(Protocol):
     def turned(self) -> None:
         """A run began, ended or changed its state."""
 
+    def close(self) -> None:
+        """It failed, and hears nothing more."""
+
 
 class Talk:
     """The runs of a conversation. Call all of it on the engine."""
@@ -98,6 +101,9 @@ class Talk:
         """The last turn that could not be sent or gave back its place: it is still shown."""
         self.lost_from: Turn | None = None
         self.firsts: dict[str, float] = {}
+        """Seconds to the first text, by turn."""
+        self.typed: dict[str, str] = {}
+        """Prompts before the values were put in, by turn."""
         self.rendering = shown.Rendering()
         self.listeners: list[Listener] = []
         self._jobs: deque[Job] = deque()
@@ -120,9 +126,10 @@ class Talk:
     def stop(self, rid: str) -> None:
         """Stop the run of that id, if it is on its way."""
         live = self.live
-        if live is not None and live.rid == rid and live.run is not None:
-            live.run.stream.cancel()
-            self._become("stopping")
+        if live is None or live.rid != rid or live.run is None or self.state == "stopping":
+            return
+        live.run.stream.cancel()
+        self._become("stopping")
 
     def full(self, rid: str) -> Message | None:
         """All that was sent of the run of that id, if it is on its way."""
@@ -138,8 +145,14 @@ class Talk:
             while self._jobs:
                 await self._do(self._jobs.popleft())
         finally:
-            # Only where the engine was stopped is anything left, and then nobody waits for it.
-            self._jobs.clear()
+            # Only where the engine was stopped is anything left.
+            while self._jobs:
+                stopped = GPROChatError("everything was stopped", hint="Send the prompt again.")
+                self._say(protocol.refusal(stopped, self._jobs.popleft().nonce))
+
+    def turn_to(self, listener: Listener) -> None:
+        """Have one listener look at the conversation, which has changed."""
+        self._tell(listener, lambda each: each.turned())
 
     async def _do(self, job: Job) -> None:
         turn, run, error = await self._begin(job)
@@ -172,7 +185,13 @@ class Talk:
             refused = error
         except UsageError as error:
             refused = GPROChatError(str(error), hint="Nothing was sent. Correct the prompt.")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a value's own code may raise anything
+            _log.warning("a prompt could not be made ready", exc_info=True)
+            about = f"the prompt could not be made ready: {type(error).__name__}"
+            refused = GPROChatError(about, hint="Nothing was sent. Look at the values in braces.")
         else:
+            if job.fill is not None:
+                self.typed[run.turn.id] = job.prompt
             return run.turn, run, None
         return Turn(prompt, state="failed", error=refused.message), None, refused
 
@@ -180,7 +199,8 @@ class Talk:
         async with contextlib.aclosing(aiter(run.stream)) as events:
             async for event in events:
                 if isinstance(event, Waiting):
-                    self._say(_waiting(live.rid, event))
+                    wait = {"rid": live.rid, "seconds": event.seconds, "reason": event.reason}
+                    self._say({"t": "wait", **wait})
                 else:
                     self._grow(live, event)
 
@@ -221,7 +241,8 @@ class Talk:
             live.timer.cancel()
         turn = live.turn
         stopped = error is not None and error.kind == "stopped"
-        if turn.state == "pending":  # it ended before its place in the conversation came
+        has_begun = live.run is None or live.run.sent.number > 0
+        if turn.state == "pending" or (stopped and not has_begun):
             turn.state = "failed" if error is not None and not stopped else "interrupted"
         if error is not None and not stopped:
             turn.error = turn.error or error.message
@@ -234,7 +255,7 @@ class Talk:
         message = shown.reply_message(turn, self.rendering, first=live.first)
         self._number(live, {"t": "done", "message": message, "notes": notes})
         if error is not None and not stopped:
-            self._number(live, {"t": "err", **failure(error)})
+            self._number(live, {"t": "err", **protocol.failure(error)})
         self._become("idle")
 
     def _number(self, live: Live, message: Message) -> None:
@@ -251,25 +272,14 @@ class Talk:
 
     def _each(self, tell: Callable[[Listener], object]) -> None:
         for listener in list(self.listeners):
-            try:
-                tell(listener)
-            except Exception:  # noqa: BLE001  # a page that is gone must cost nobody else the reply
-                _log.warning("a panel could not be updated; it is left out now", exc_info=True)
-                self.listeners.remove(listener)
+            self._tell(listener, tell)
 
-
-def failure(error: GPROChatError) -> dict[str, Any]:
-    """What a page is told of an error."""
-    return {
-        "text": error.message,
-        "hint": error.hint,
-        "retryable": error.retryable,
-        "retry_after": error.retry_after,
-    }
-
-
-def _waiting(rid: str, event: Waiting) -> Message:
-    return {"t": "wait", "rid": rid, "seconds": event.seconds, "reason": event.reason}
+    def _tell(self, listener: Listener, tell: Callable[[Listener], object]) -> None:
+        try:
+            tell(listener)
+        except Exception:  # noqa: BLE001  # a page that is gone must cost nobody else the reply
+            _log.warning("a panel could not be updated; it is left out now", exc_info=True)
+            listener.close()
 
 
 _talks: dict[Line, Talk] = {}

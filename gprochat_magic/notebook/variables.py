@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -12,9 +13,17 @@ OFFERED = 50
 """Names in one answer."""
 
 
-def filled(text: str) -> str:
-    """A prompt with the values in. Raises `UsageError` for a value that cannot be shown."""
-    return prompt.fill(text, _namespace()).text
+def filled(text: str, *, standing: Collection[str] = ()) -> str:
+    """A prompt with the values in, but for fields that are text already.
+
+    Raises `UsageError` for a value that cannot be shown.
+    """
+    return prompt.fill(text, _namespace(), standing=standing).text
+
+
+def standing(sent: str, typed: str) -> set[str]:
+    """What looks like a field in a prompt that was sent, and came there from a value."""
+    return prompt.fields(sent) - prompt.fields(typed)
 
 
 def names(prefix: str) -> list[str]:

@@ -184,8 +184,6 @@ def test_too_many_prompts_are_refused_visibly(panel: Any, sent: Sent, far: Serve
         {"t": "alt", "mid": "x", "k": True},
         {"t": "alt", "mid": "x", "k": 1 << 60},
         {"t": "__class__"},
-        {"t": "retry", "mid": "unknown"},
-        {"t": "edit", "mid": "unknown", "text": "x", "nonce": "n"},
         {"t": "alt", "mid": "unknown", "k": 1},
     ],
 )
@@ -278,14 +276,21 @@ def test_F79_a_panel_closed_midway_costs_no_text(panel: Any, sent: Sent, far: Se
     assert ("complete", "x " * 50) == (turn.state, turn.reply)
 
 
-def test_F78_a_broken_comm_costs_no_text(make: Callable[..., Any], sent: Sent, far: Served) -> None:
-    """A panel that cannot send is left out; another one on the conversation is not."""
+def test_F78_a_broken_comm_costs_no_text(
+    make: Callable[..., Any], sent: Sent, far: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A panel that cannot send is left out and reported once; another one is not left out."""
     broken, sound = make(), make()
     settled(sound)
-    broken.post = lambda message: 1 / 0
+    for name in ("post", "show", "keep"):
+        setattr(broken, name, lambda *args: 1 / 0)
     ask(sound)
+    sent.wait("done", of=sound)
+    Chat().ask_blocking("from a cell")
+    settled(sound)
 
-    assert "ok" == sent.wait("done", of=sound)[0]["message"]["text"]
+    assert ["ok"] * 2 == [turn.reply for turn in Chat().conversation.line()]
+    assert 1 == len([each for each in caplog.records if "could not be updated" in each.message])
 
 
 def test_a_turn_made_elsewhere_is_shown(panel: Any, sent: Sent, far: Served) -> None:
