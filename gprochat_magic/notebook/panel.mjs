@@ -453,18 +453,24 @@ function below(/** @type {Message} */ message, /** @type {View} */ view) {
   const isUser = message.role === "user";
   const tools = make("div", { class: "gp-tools" });
   const [k, n] = alternative ?? [1, 1];
-  const show = (/** @type {number} */ other) =>
-    other >= 1 && other <= n && view.isFree() && view.tell({ t: "alt", mid, k: other });
-  if (n > 1)
-    tools.append(button("alt-prev", "previous", words.previous, () => show(k - 1)),
-      make("span", { class: "gp-count" }, `${k}/${n}`),
-      button("alt-next", "next", words.next, () => show(k + 1)));
+  if (n > 1) {
+    const other = (/** @type {"previous"|"next"} */ name, /** @type {number} */ to) => {
+      const turn = button(`alt-${name === "next" ? name : "prev"}`, name, words[name], () =>
+        to >= 1 && to <= n && view.isFree() && view.tell({ t: "alt", mid, k: to }));
+      turn.ariaDisabled = String(to < 1 || to > n);
+      return turn;
+    };
+    const count = make("span", { class: "gp-count" }, `${k}/${n}`);
+    tools.append(other("previous", k - 1), count, other("next", k + 1));
+  }
   // What has no number is in no conversation: the output of a subcommand, a prompt never sent.
   if (isUser && message.number)
     tools.append(button("edit", "edit", words.edit, () => view.edit(message)));
-  if (!isUser && (message.number || status !== "complete"))
+  // A failure has its own button for that.
+  const isKept = status === "complete" ? message.number : status !== "failed";
+  if (!isUser && isKept && !view.failures.has(mid))
     tools.append(button("retry", "retry", words.retry, () => view.ask({ t: "retry", mid })));
-  tools.append(button("copy", "copy", words.copy, (event) => view.copy(text, event)));
+  if (text) tools.append(button("copy", "copy", words.copy, (event) => view.copy(text, event)));
   const about = isUser || status === "failed" ? "" : footer(meta, words);
   const line = about && make("span", { class: "gp-meta" }, about);
   return make("div", { class: "gp-foot" }, line, tools);
@@ -1202,7 +1208,8 @@ class View {
     if (step === undefined || event.defaultPrevented || from.matches("textarea")) return;
     const all = [...this.list.querySelectorAll(".gp-msg")];
     const at = all.indexOf(from.closest(".gp-msg"));
-    all[at < 0 ? all.length - 1 : Math.max(0, Math.min(all.length - 1, at + step))]?.focus();
+    const to = at < 0 && step !== -Infinity ? all.length - 1 : at + step;
+    all[Math.max(0, Math.min(all.length - 1, to))]?.focus();
     event.preventDefault();
   }
 
