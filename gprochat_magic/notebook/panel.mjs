@@ -501,6 +501,8 @@ class View {
   live = /** @type {any} */ (null);
   /** What was asked and has made no run yet. */
   asked = /** @type {any} */ (null);
+  /** Whether Python has had that. */
+  isTaken = false;
   /** The run that ended last: what went wrong in it is told after its end. */
   past = { rid: "", mid: "" };
   over = new Set();
@@ -673,13 +675,15 @@ class View {
   }
 
   /** Send what starts a run, and show it until Python says what comes of it. */
-  ask(/** @type {Packet} */ packet) {
-    const { text = "-" } = packet;
+  ask(/** @type {Packet} */ wish) {
+    const { text = "-" } = wish;
     if (!text.trim() || !this.isFree()) return false;
     if (bytes(text) > LONGEST) return this.say(this.words.tooLong), false;
+    // By the nonce Python knows what it has had already.
+    const packet = { ...wish, nonce: chance() };
     if (!this.tell(packet)) return false;
-    // What bears no nonce is not acknowledged.
-    this.asked = { ...packet, isTaken: !packet.nonce };
+    this.asked = packet;
+    this.isTaken = false;
     this.stopping = false;
     this.editing = "";
     this.later("answer", NO_ANSWER, () => this.busyKernel());
@@ -693,7 +697,7 @@ class View {
 
   send(text = this.box.value) {
     const isTyped = text === this.box.value;
-    if (this.ask({ t: "send", nonce: chance(), text }) && isTyped) this.fillBox("");
+    if (this.ask({ t: "send", text }) && isTyped) this.fillBox("");
   }
 
   stop() {
@@ -703,7 +707,7 @@ class View {
     this.stopping = true;
     this.root.dataset.state = "stopping";
     if (this.live) this.tell({ t: "stop", rid: this.live.feed.rid });
-    if (this.live || !this.asked.isTaken)
+    if (this.live || !this.isTaken)
       this.later("answer", NO_ANSWER, () => this.busyKernel());
     this.say(this.words.stopping);
   }
@@ -724,7 +728,7 @@ class View {
       this.repaint(id);
       this.articles.get(id)?.querySelector('[data-gp="edit"]')?.focus();
     };
-    const resend = () => this.ask({ t: "edit", mid: id, text: box.value, nonce: chance() });
+    const resend = () => this.ask({ t: "edit", mid: id, text: box.value });
     const keydown = (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape" && !composing(event)) close();
       else if (submits(event)) resend();
@@ -779,7 +783,7 @@ class View {
   acknowledged() {
     if (!this.asked) return;
     this.answered();
-    this.asked.isTaken = true;
+    this.isTaken = true;
     // What makes no run, such as a subcommand, is answered by a snapshot alone.
     this.later("answer", 5000, () => this.settled());
   }
@@ -798,8 +802,7 @@ class View {
 
   /** Give up what was asked; what was typed goes back into the box. */
   takeBack() {
-    const { t, text = "" } = this.asked ?? {};
-    if (t === "send" && !this.box.value) this.fillBox(text);
+    if (this.asked?.text && !this.box.value) this.fillBox(this.asked.text);
     this.settled();
   }
 
@@ -945,7 +948,7 @@ class View {
     const mid = rid ? live?.mid ?? (this.past.rid === rid ? this.past.mid : "") : "";
     if (!mid) {
       // Refused before there was a run.
-      this.takeBack();
+      if (nonce) this.takeBack();
       return this.warn(said);
     }
     const until = Date.now() + 1000 * (Number(retry_after) || 0);
@@ -964,10 +967,10 @@ class View {
       this.editing = "";
       this.messages = [];
       this.ended();
-      if (asked && !asked.isTaken) this.asked = asked;
+      if (!this.isTaken) this.asked = asked;
     } else if (live && run !== live.feed.rid) {
       this.ended(live.feed.rid);
-    } else if (asked?.isTaken && run === null) {
+    } else if (asked && this.isTaken && run === null) {
       this.settled();
     }
     const ids = new Set(messages.map((/** @type {Message} */ { id }) => id));
@@ -1121,7 +1124,7 @@ class View {
     this.sendButton.ariaDisabled = null;
     this.warn("");
     // The same nonce again starts no second run.
-    if (this.asked && !this.asked.isTaken) this.tell(this.asked);
+    if (this.asked && !this.isTaken) this.tell(this.asked);
     this.sync();
   }
 

@@ -27,6 +27,15 @@ THEMES = {
       --jp-error-color1: #f44336""",
     "none": "",
 }
+# What JupyterLab offers to a widget.
+NOTEBOOK = """({
+  kernel: { interrupt: () => { window.interrupted = true; return Promise.resolve(); },
+    statusChanged: { connect(f) { window.status_ = f; }, disconnect() { window.status_ = null; } },
+    connectionStatusChanged: { connect(f) { window.line_ = f; }, disconnect() {} } },
+  context: { save() { window.saved = true; }, model: { sharedModel: { cells: [], insertCell(at, cell) {
+    this.cells.splice(at, 0, cell); (window.inserted ??= []).push([at, cell]); return cell; } } } },
+  rendermime: { latexTypesetter: { typeset(e) { (window.typeset ??= []).push(e.innerText); } } },
+})"""
 _MODEL = """
 window.pwnings = [];
 Object.defineProperty(window, 'pwned', { set: () => pwnings.push(1), get: () => undefined });
