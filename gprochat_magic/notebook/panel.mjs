@@ -42,13 +42,12 @@ const STRINGS = {
     stop: "Остановить", model: "Модель", conversation: "Беседа", fresh: "Новая беседа",
     undo: "Отменить последний обмен", retry: "Повторить", retryIn: "Повторить через {n}",
     edit: "Изменить", copy: "Копировать", copied: "Скопировано",
-    copyFailed: "Браузер не дал скопировать", copyCode: "Копировать код",
-    insert: "Вставить ниже", inserted: "Вставлено ниже, не запущено",
-    insertCopied: "Скопировано: ячейки здесь не добавить", tooLong: "Больше 1 МБ: не сделано",
-    previous: "Предыдущий ответ", next: "Следующий ответ", jump: "К последнему сообщению",
-    jumpUnread: "К последнему: есть новые сообщения", resend: "Отправить снова",
-    cancel: "Отмена", menu: "Подсказки", waiting: "Ждём ответа", streaming: "Пишет",
-    stopping: "Останавливаем", complete: "Ответ готов",
+    copyFailed: "Браузер не дал скопировать", copyCode: "Копировать код", insert: "Вставить ниже",
+    inserted: "Вставлено ниже, не запущено", insertCopied: "Скопировано: ячейки здесь не добавить",
+    tooLong: "Больше 1 МБ: не сделано", previous: "Предыдущий ответ", next: "Следующий ответ",
+    jump: "К последнему сообщению", jumpUnread: "К последнему: есть новые сообщения",
+    resend: "Отправить снова", cancel: "Отмена", menu: "Подсказки", waiting: "Ждём ответа",
+    streaming: "Пишет", stopping: "Останавливаем", complete: "Ответ готов",
     unverified: "Не удалось подтвердить, что это конец", interrupted: "Остановлено",
     failed: "Не удалось", busy: "Дождитесь этого ответа или остановите его",
     stale: "Отвечено до изменения одного из прошлых сообщений",
@@ -116,11 +115,7 @@ export function submits(/** @type {KeyboardEvent} */ event) {
 /** A link's target as an address, if a reply may have it; else null. */
 export function target(/** @type {string} */ url) {
   if (!/^(https?:\/\/|mailto:)[!-~]+$/i.test(url)) return null;
-  try {
-    return new URL(url);
-  } catch {
-    return null;
-  }
+  try { return new URL(url); } catch { return null; }
 }
 
 /** A name like "chat-2" that no conversation has. */
@@ -151,9 +146,7 @@ export function completion(text, caret, commands, variables) {
 /** Earlier prompts, walked with Up and Down from an empty box. */
 export class Recall {
   at = -1;
-  constructor(/** @type {() => string[]} */ prompts) {
-    this.prompts = prompts;
-  }
+  constructor(/** @type {() => string[]} */ prompts) { this.prompts = prompts; }
 
   /** The text for a step back (1) or forth (-1) from `text`; null if the key is not ours. */
   step(/** @type {string} */ text, /** @type {1|-1} */ way) {
@@ -170,23 +163,14 @@ export class Recall {
 /** The order of the deltas of one run: which to apply, and when some are missing. */
 export class Feed {
   have = -1;
-  constructor(/** @type {string} */ rid) {
-    this.rid = rid;
-  }
+  constructor(/** @type {string} */ rid) { this.rid = rid; }
 
-  /** What to do with the delta of that number; it is "apply", "late" or "gap". */
-  take(/** @type {number} */ seq) {
-    if (seq <= this.have) return "late";
-    if (seq !== this.have + 1) return "gap";
+  /** What to do with the delta of that number, or with all up to it: "apply", "late" or "gap". */
+  take(/** @type {number} */ seq, isWhole = false) {
+    if (!(seq > this.have)) return "late";
+    if (!isWhole && seq !== this.have + 1) return "gap";
     this.have = seq;
     return "apply";
-  }
-
-  /** Everything up to `seq` came at once; false if that is not more than is here already. */
-  full(/** @type {number} */ seq) {
-    if (!(seq > this.have)) return false;
-    this.have = seq;
-    return true;
   }
 }
 
@@ -317,13 +301,9 @@ export class Host {
     this.place = place;
   }
 
-  get kernel() {
-    return this.manager?.kernel ?? null;
-  }
+  get kernel() { return this.manager?.kernel ?? null; }
 
-  get canInterrupt() {
-    return typeof this.kernel?.interrupt === "function";
-  }
+  get canInterrupt() { return typeof this.kernel?.interrupt === "function"; }
 
   get cells() {
     const shared = this.manager?.context?.model?.sharedModel;
@@ -355,9 +335,7 @@ export class Host {
     this.manager?.rendermime?.latexTypesetter?.typeset?.(element);
   }
 
-  save() {
-    this.manager?.context?.save?.();
-  }
+  save() { this.manager?.context?.save?.(); }
 }
 
 /** Text to the clipboard; on pages without the modern way, by the old one. */
@@ -384,9 +362,7 @@ function draft(/** @type {string} */ key, text = /** @type {string|null} */ (nul
     if (text) sessionStorage.setItem(key, text);
     else if (text === "") sessionStorage.removeItem(key);
     return sessionStorage.getItem(key) ?? "";
-  } catch {
-    return "";
-  }
+  } catch { return ""; }
 }
 
 // ---- one message -------------------------------------------------------------------------------
@@ -431,7 +407,7 @@ function inside(/** @type {Message} */ message, /** @type {View} */ view) {
 
 function failure(/** @type {Message} */ message, /** @type {View} */ view) {
   const { words } = view;
-  const { text, hint, retryable, until = 0 } = view.failures.get(message.id) ?? {};
+  const { text, hint, until = 0 } = view.failures.get(message.id) ?? {};
   const retry = textButton("retry", words.retry, () =>
     retry.ariaDisabled === "true" || view.ask({ t: "retry", mid: message.id }));
   view.beat(retry, () => {
@@ -443,8 +419,7 @@ function failure(/** @type {Message} */ message, /** @type {View} */ view) {
   });
   return make("div", { class: "gp-error", "data-gp": "error" },
     make("p", { class: "gp-error-text", dir: "auto" }, text || message.error || words.failed),
-    hint ? make("p", { class: "gp-error-hint", dir: "auto" }, hint) : null,
-    retryable === false ? null : retry);
+    hint ? make("p", { class: "gp-error-hint", dir: "auto" }, hint) : null, retry);
 }
 
 function below(/** @type {Message} */ message, /** @type {View} */ view) {
@@ -463,12 +438,12 @@ function below(/** @type {Message} */ message, /** @type {View} */ view) {
     const count = make("span", { class: "gp-count" }, `${k}/${n}`);
     tools.append(other("previous", k - 1), count, other("next", k + 1));
   }
-  // What has no number is in no conversation: the output of a subcommand, a prompt never sent.
-  if (isUser && message.number)
+  // A subcommand is in no conversation, has no number there, and cannot be asked again.
+  const isAside = !message.number && (isUser ? text.startsWith("/") : status === "complete");
+  if (isUser && !isAside)
     tools.append(button("edit", "edit", words.edit, () => view.edit(message)));
   // A failure has its own button for that.
-  const isKept = status === "complete" ? message.number : status !== "failed";
-  if (!isUser && isKept && !view.failures.has(mid))
+  if (!isUser && !isAside && status !== "failed" && !view.failures.has(mid))
     tools.append(button("retry", "retry", words.retry, () => view.ask({ t: "retry", mid })));
   if (text) tools.append(button("copy", "copy", words.copy, (event) => view.copy(text, event)));
   const about = isUser || status === "failed" ? "" : footer(meta, words);
@@ -509,18 +484,20 @@ class View {
   failures = new Map();
   articles = /** @type {Map<string, any>} */ (new Map());
   timers = new Map();
-  /** @type {""|"gone"|"lost"} */
   offline = "";
   editing = "";
   stopping = false;
+  // Scrolling: whether the end is followed, whether something came since, where it was.
   isStuck = true;
   isUnread = false;
   top = 0;
+  // Building: what is to be seen, how much of it is not there yet, before what it goes.
   wanted = /** @type {Message[]} */ ([]);
   cursor = -1;
   after = /** @type {Element|null} */ (null);
   building = 0;
   reached = /** @type {Element|null} */ (null);
+  // The menu: what fits, the variables that Python has found and for what, the row in force.
   found = /** @type {any} */ (null);
   names = /** @type {string[]} */ ([]);
   prefix = /** @type {string|null} */ (null);
@@ -546,13 +523,9 @@ class View {
       caps: { insert: Boolean(this.host.cells), interrupt: this.host.canInterrupt } });
   }
 
-  get snapshot() {
-    return this.model.get("snapshot") ?? {};
-  }
+  get snapshot() { return this.model.get("snapshot") ?? {}; }
 
-  get isBusy() {
-    return Boolean(this.live || this.asked);
-  }
+  get isBusy() { return Boolean(this.live || this.asked); }
 
   // -- what is there
 
@@ -855,7 +828,7 @@ class View {
 
   full(/** @type {Packet} */ { seq, frozen, tail }) {
     this.later("sync");
-    if (!this.live.feed.full(Number(seq))) return;
+    if (this.live.feed.take(Number(seq), true) === "late") return;
     this.live.frozen.replaceChildren();
     Object.assign(this.live, { html: String(frozen ?? ""), rest: String(tail ?? "") });
     this.draw();
@@ -940,7 +913,7 @@ class View {
     this.answered();
   }
 
-  failed(/** @type {Packet} */ { rid, nonce, text, hint, retryable, retry_after }) {
+  failed(/** @type {Packet} */ { rid, nonce, text, hint, retry_after }) {
     // What another view of this panel has sent is not for this one.
     if (nonce && nonce !== this.asked?.nonce) return;
     const said = [text, hint].filter(Boolean).join(" ");
@@ -952,7 +925,7 @@ class View {
       return this.warn(said);
     }
     const until = Date.now() + 1000 * (Number(retry_after) || 0);
-    this.failures.set(mid, { text, hint, retryable, until });
+    this.failures.set(mid, { text, hint, until });
     if (!live) this.repaint(mid);
     this.alert.textContent = said;
   }
@@ -1162,9 +1135,7 @@ class View {
 
   // -- keys
 
-  focused() {
-    return /** @type {Document} */ (this.el.getRootNode()).activeElement;
-  }
+  focused() { return /** @type {Document} */ (this.el.getRootNode()).activeElement; }
 
   /** What in the log has the focus, to give it back when the log is drawn anew. */
   held() {

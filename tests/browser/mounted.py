@@ -32,7 +32,8 @@ NOTEBOOK = """({
   kernel: { interrupt: () => { window.interrupted = true; return Promise.resolve(); },
     statusChanged: { connect(f) { window.status_ = f; }, disconnect() { window.status_ = null; } },
     connectionStatusChanged: { connect(f) { window.line_ = f; }, disconnect() {} } },
-  context: { save() { window.saved = true; }, model: { sharedModel: { cells: [], insertCell(at, cell) {
+  context: { save() { window.saved = true; }, model: { sharedModel: { cells: [],
+    insertCell(at, cell) {
     this.cells.splice(at, 0, cell); (window.inserted ??= []).push([at, cell]); return cell; } } } },
   rendermime: { latexTypesetter: { typeset(e) { (window.typeset ??= []).push(e.innerText); } } },
 })"""
@@ -154,9 +155,9 @@ class Mounted:
 
     def replies(self) -> list[str]:
         """The text of each reply that is shown."""
-        return self.page.locator('.gp-msg[data-role="assistant"] .gp-body').evaluate_all(
-            "(all) => all.map((e) => e.innerText.trim())"
-        )
+        shown = self.page.locator('.gp-msg[data-role="assistant"] .gp-body')
+        texts: list[str] = shown.evaluate_all("(all) => all.map((e) => e.innerText.trim())")
+        return texts
 
     def frame(self) -> None:
         """Wait until what was asked for is drawn."""

@@ -224,13 +224,13 @@ def test_pickers(panel: Mounted) -> None:
     ]
 
 
-def test_what_is_in_no_conversation_cannot_be_asked_again(panel: Mounted) -> None:
-    """The output of a subcommand has no Retry and no Edit, a prompt that failed has one Retry."""
+def test_a_subcommand_cannot_be_asked_again(panel: Mounted) -> None:
+    """A subcommand and its output have neither Retry nor Edit, what failed has one of each."""
     aside = message("s.u", "user", "/models", number=0), message("s.a", "assistant", "a", number=0)
     lost = message("l.a", "assistant", "", number=0, status="failed", error="Busy")
     panel.open(snapshot(*TALK[:2], *aside, message("l.u", "user", "q", number=0), lost))
 
-    expect(panel.at("edit")).to_have_count(1)
+    expect(panel.at("edit")).to_have_count(2)
     assert panel.page.locator('.gp-msg:has([data-gp="retry"])').evaluate_all(
         "(all) => all.map((e) => e.dataset.mid)"
     ) == ["1.a", "l.a"]

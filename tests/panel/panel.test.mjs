@@ -72,8 +72,9 @@ test("deltas in order are applied, late ones are not, a gap is seen", () => {
   assert.equal(feed.have, -1);
   assert.deepEqual([0, 0, 1, 3].map((seq) => feed.take(seq)), ["apply", "late", "apply", "gap"]);
   assert.equal(feed.have, 1);
-  assert.equal(feed.full(0), false);
-  assert.equal(feed.full(3), true);
+  assert.equal(feed.take(0, true), "late");
+  assert.equal(feed.take(1, true), "late");
+  assert.equal(feed.take(3, true), "apply");
   assert.deepEqual([3, 4].map((seq) => feed.take(seq)), ["late", "apply"]);
 });
 
