@@ -112,8 +112,8 @@ class Desk:
         if full is not None:
             self._face.post(full)
         else:
-            # The run is over: its end may be what was lost.
-            self.seat.publish(anew=True)
+            # The run is over: its end is what was lost, and the snapshot after it.
+            self._face.repeat()
 
     async def _on_alt(self, mid: str, k: int) -> None:
         self._refuse_busy()

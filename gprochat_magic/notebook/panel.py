@@ -7,14 +7,12 @@ conversation's window is in a trait; the cell's saved outputs are the transcript
 from __future__ import annotations
 
 import asyncio
-from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anywidget
 import traitlets
 from IPython.core.getipython import get_ipython
-from IPython.display import display
 
 from gprochat_magic import engine
 from gprochat_magic.chat import Chat
@@ -23,7 +21,7 @@ from gprochat_magic.notebook import shown
 from gprochat_magic.notebook.basic import BasicPanel
 from gprochat_magic.notebook.desk import Desk
 from gprochat_magic.notebook.protocol import Message
-from gprochat_magic.notebook.sheet import HINT, Sheet, cell_id, has_page
+from gprochat_magic.notebook.sheet import HINT, Sheet, has_page, put_out
 from gprochat_magic.notebook.talk import State
 
 PATIENCE = 3.0
@@ -31,17 +29,27 @@ PATIENCE = 3.0
 KINDS = ("", "panel", "basic", "static")
 """What `ui` may be; empty is `panel` where there is a page to use one, else `static`."""
 _HOME = Path(__file__).parent
-_placed: dict[str, tuple[int, list[ChatPanel]]] = {}
-"""The panels of each cell, and which run of the cell showed them."""
 
 
 class ChatPanel(anywidget.AnyWidget):
-    """A chat in the output of a cell, on the conversation of that name; without, the current one.
+    """A chat in the output of a cell, on the conversation of that name, begun if there is none.
 
-    Its turns are those of the magics and of `Chat`. `ui="basic"` makes it of plain ipywidgets, for
-    a server without anywidget; `ui="static"` is the transcript alone. `height` is in CSS units,
-    `suggestions` are offered while the conversation is empty. Raises `ConfigError` for a `ui` or a
-    name that cannot be.
+    Without a name it is the current conversation, also when another one is put in use. Its turns
+    are those of the magics and of `Chat`, live both ways. As the last line of a cell, or given to
+    `display`, it is shown with a transcript below it, which is what a saved notebook keeps; shown
+    again, it is the same chat in another place.
+
+    - `ui`: "panel"; "basic" for one of plain ipywidgets, where the server of the notebook lacks
+      anywidget; "static" for the transcript alone. Left out, "panel" where a screen can use one,
+      and "static" where a notebook is run without one.
+    - `height`: how high it may grow, a number with px, em, rem or vh.
+    - `placeholder`: what stands in the empty box.
+    - `suggestions`: prompts that are offered while the conversation is empty, four at most.
+
+    `close()` takes it away; a reply on its way goes on, into the conversation. Raises `ConfigError`
+    for a `ui` or a name that cannot be, and for options that a transcript has no use for.
+
+    ChatPanel("review", height="20em", suggestions=["What changed?", "What could break?"])
     """
 
     _esm = _HOME / "panel.mjs"
@@ -56,7 +64,11 @@ class ChatPanel(anywidget.AnyWidget):
         if ui not in KINDS:
             raise ConfigError(f"ui is one of {', '.join(KINDS[1:])}", hint="Leave it out.")
         if ui == "basic":
-            return BasicPanel(conversation)
+            return BasicPanel(conversation, **options)
+        if ui == "static" and options:
+            raise ConfigError(
+                f"a static panel has no {', '.join(sorted(options))}", hint="Leave that out."
+            )
         if ui == "static" or (not ui and not _is_usable()):
             return StillPanel(conversation)
         return super().__new__(cls)
@@ -94,6 +106,11 @@ class ChatPanel(anywidget.AnyWidget):
             if snapshot:
                 self.snapshot = snapshot
 
+    def repeat(self) -> None:
+        """Send the traits once more: set to what they are, they would not be sent."""
+        if self.comm is not None:
+            self.send_state(["state", "snapshot"])
+
     def keep(self) -> None:
         """Renew the transcript."""
         if self._desk.met:
@@ -117,13 +134,8 @@ class ChatPanel(anywidget.AnyWidget):
         return {**data, **_transcript(self._desk, "")}, metadata
 
     def _ipython_display_(self, **kwargs: Any) -> None:
-        _replace_earlier(self)
         data, metadata = self._repr_mimebundle_() or ({}, {})
-        # The transcript is below, and up to date; this is for readers without a panel.
-        name = self._desk.seat.talk.line.conversation.name
-        note = f"Chat panel: {name}. It works once this cell has run; a transcript is below."
-        data |= {"text/plain": note, "text/html": f"<p>{escape(note, quote=False)}</p>"}
-        display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        put_out(self, data, metadata, name=self._desk.seat.talk.line.conversation.name)
         self._sheet.put_out(_transcript(self._desk, ""))
         engine.shared().submit(self._look_for_page())
 
@@ -151,17 +163,3 @@ def _transcript(desk: Desk, hint: str) -> dict[str, str]:
 def _is_usable() -> bool:
     # Outside IPython someone else shows the panel, and knows why.
     return get_ipython() is None or has_page()
-
-
-def _replace_earlier(panel: ChatPanel) -> None:
-    """Close what an earlier run of this cell has shown: its views went with its output."""
-    cell = cell_id()
-    if not cell:
-        return
-    count = cast(Any, get_ipython()).execution_count
-    run, panels = _placed.get(cell, (count, []))
-    if run != count:
-        for each in panels:
-            each.close()
-        panels = []
-    _placed[cell] = count, [*panels, panel]

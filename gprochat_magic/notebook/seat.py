@@ -33,6 +33,9 @@ class Face(Protocol):
     def show(self, snapshot: dict[str, Any], state: State) -> None:
         """How things are at the boundary of a turn; an empty snapshot means as before."""
 
+    def repeat(self) -> None:
+        """Some of what was shown did not arrive."""
+
     def keep(self) -> None:
         """The conversation has changed, and no run is on its way: time to renew the transcript."""
 

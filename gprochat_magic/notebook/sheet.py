@@ -1,18 +1,62 @@
-"""The static transcript below a panel: an output of the same cell, renewed once a turn."""
+"""What a cell that shows a panel puts out: the panel, and below it a transcript, renewed."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from html import escape
+from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
+from IPython.display import display
 
 HINT = (
     "No panel above? The server that shows this notebook lacks anywidget. Install it there with "
     "pip install anywidget, then reload the page; or run %gprochat panel basic."
 )
+
+
+class Closable(Protocol):
+    """A panel."""
+
+    def close(self) -> None:
+        """Take it away."""
+
+
+_placed: dict[str, tuple[int, list[Closable]]] = {}
+"""The panels of each cell, and which run of the cell showed them."""
+
+
+def put_out(
+    panel: Closable,
+    data: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    *,
+    name: str,
+) -> None:
+    """Show a panel's bundle in the cell that runs, in place of those that it showed before.
+
+    For readers without a panel, the bundle's own text and HTML become a note.
+    """
+    _close_earlier(panel)
+    note = f"Chat panel: {name}. It works once this cell has run; a transcript is below."
+    notes = {"text/plain": note, "text/html": f"<p>{escape(note, quote=False)}</p>"}
+    display({**data, **notes}, metadata=dict(metadata), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _close_earlier(panel: Closable) -> None:
+    """Close what an earlier run of this cell has shown: its views went with its output."""
+    cell, shell = cell_id(), get_ipython()
+    if not cell or shell is None:
+        return
+    count = shell.execution_count
+    run, panels = _placed.get(cell, (count, []))
+    if run != count:
+        for each in panels:
+            each.close()
+        panels = []
+    _placed[cell] = count, [*panels, panel]
 
 
 class Sheet:

@@ -54,6 +54,26 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="module")
+def limiting(
+    chromium: str, far: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server that drops a kernel's messages beyond 100 a second."""
+    limit = "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=100"
+    with jupyter(tmp_path_factory.mktemp("limiting"), far.environment, limit) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lacking(
+    chromium: str, far: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server whose pages have no anywidget, though the kernel has it."""
+    home = tmp_path_factory.mktemp("lacking")
+    with jupyter(home, far.environment, lacking="anywidget") as running:
+        yield running
+
+
 @pytest.fixture(scope="package")
 def listener() -> Iterator[Listener]:
     with listening() as heard:

@@ -94,8 +94,9 @@ def test_a_page_that_lost_the_end_gets_a_snapshot(panel: Any, sent: Sent, far: S
     settled(panel)
 
     assert [] == sent.messages("full")
-    assert "ok" == panel.snapshot["messages"][-1]["text"]
-    assert len(sent.all) >= before
+    [(_, told)] = sent.all[before:]
+    assert "ok" == told["state"]["snapshot"]["messages"][-1]["text"]
+    assert (None, "idle") == (told["state"]["snapshot"]["run"], told["state"]["state"])
 
 
 def test_F64_stop_keeps_the_text(panel: Any, sent: Sent, far: Served) -> None:
@@ -354,17 +355,3 @@ def test_the_bundle_keeps_the_widgets_metadata(panel: Any, monkeypatch: pytest.M
 
     assert about == metadata
     assert {"x", "text/html", "text/plain"} == set(data)
-
-
-def test_the_basic_panel_talks(sent: Sent, far: Served) -> None:
-    """Plain widgets send what is typed and show what comes."""
-    from gprochat_magic.notebook.panel import ChatPanel
-
-    panel = ChatPanel(ui="basic")
-    panel._prompt.value = "hello"
-    while "ok" not in panel._log.value:
-        threading.Event().wait(0.02)
-    panel.close()
-
-    assert ["hello"] == far.backend.prompts
-    assert "hello" in panel._log.value
