@@ -478,6 +478,8 @@ class View {
   asked = /** @type {any} */ (null);
   /** Whether Python has had that. */
   isTaken = false;
+  /** The message in whose place another was asked for. */
+  replaced = "";
   /** The run that ended last: what went wrong in it is told after its end. */
   past = { rid: "", mid: "" };
   over = new Set();
@@ -656,6 +658,7 @@ class View {
     const packet = { ...wish, nonce: chance() };
     if (!this.tell(packet)) return false;
     this.asked = packet;
+    this.replaced = wish.mid ?? "";
     this.isTaken = false;
     this.stopping = false;
     this.editing = "";
@@ -805,7 +808,7 @@ class View {
       return true;
     });
     if (!this.messages.some((each) => each.id === id))
-      this.messages = [...this.messages, { id, role: "assistant", status: "pending", meta: {} }];
+      this.messages = [...this.messages, this.expected(id)];
     if (this.stopping) this.stop();
     else this.say(this.words.waiting);
     this.watch(SILENCE);
@@ -981,9 +984,9 @@ class View {
 
   arrange(/** @type {any} */ ui) {
     const { t, text } = this.asked ?? {};
-    this.wanted = [...this.messages];
-    if (t === "send") this.wanted.push({ id: "sent", role: "user", status: "pending", text });
-    if (t) this.wanted.push({ id: "asked", role: "assistant", status: "pending" });
+    this.wanted = this.withoutReplaced();
+    if (text) this.wanted.push({ id: "sent", role: "user", status: "pending", text });
+    if (t) this.wanted.push(this.expected("asked"));
     const held = this.held();
     const ids = new Set(this.wanted.map(({ id }) => id));
     for (const [id, article] of this.articles)
@@ -995,6 +998,22 @@ class View {
     this.place(AT_ONCE, 0);
     if (held) this.hold(held);
     else this.reach(this.list.lastElementChild);
+  }
+
+  /** A reply of which nothing has come. @param {string} id @returns {Message} */
+  expected(id) {
+    return { id, role: "assistant", status: "pending", meta: { model: this.snapshot.model } };
+  }
+
+  /** The messages, less those in whose place others are asked for. */
+  withoutReplaced() {
+    const at = this.isBusy ? this.messages.findIndex(({ id }) => id === this.replaced) : -1;
+    if (at < 0) return [...this.messages];
+    if (this.asked) return this.messages.slice(0, at);
+    // The run has a prompt of its own; that of a reply stands before it.
+    const from = this.messages[at].role === "user" ? at : at - 1;
+    const { user, mid } = this.live;
+    return this.messages.filter(({ id }, n) => n < from || id === user || id === mid);
   }
 
   /** Put articles where they belong, from the last one up: some at once, the others when idle. */

@@ -120,6 +120,16 @@ class Mounted:
         self.page.evaluate(_MOUNT, [MODULE, full, manager])
         return self
 
+    def stop_clock(self) -> Mounted:
+        """From the next page on, time goes on only by `pass_time`."""
+        self.page.clock.install(time=0)
+        self.page.clock.pause_at(1)
+        return self
+
+    def pass_time(self, ms: int) -> None:
+        """Let so many milliseconds pass, with all that is due in them."""
+        self.page.clock.run_for(ms)
+
     def at(self, hook: str) -> Locator:
         """The element that bears this hook."""
         return self.page.locator(f'[data-gp="{hook}"]')

@@ -142,6 +142,31 @@ def test_retry_alternatives_and_edit(panel: Mounted) -> None:
     assert ("retry", "3.a") == (retry["t"], retry["mid"])
 
 
+@pytest.mark.parametrize("way", ["retry", "edit"])
+def test_another_answer_grows_in_the_place_of_the_first(panel: Mounted, way: str) -> None:
+    """What is asked again is not seen twice, before the run begins, while it grows and after."""
+    panel.open(snapshot(*TALK))
+    asked = "first prompt" if way == "retry" else "other"
+    if way == "retry":
+        panel.at("msg").nth(1).hover()
+        panel.at("retry").first.click()
+    else:
+        panel.at("msg").first.hover()
+        panel.at("edit").first.click()
+        panel.at("editor").fill("other")
+        panel.at("editor").press("Enter")
+    seen = [panel.at("msg").all_text_contents()]
+    panel.emit("ack", nonce=panel.sent(way)[0]["nonce"])
+    panel.emit("open", rid="r", mid="3.a", user=message("3.u", "user", asked))
+    seen.append(panel.at("msg").all_text_contents())
+    panel.emit("done", rid="r", seq=0, message=message("3.a", "assistant", "ok"), notes=[])
+    panel.turn(snapshot(message("3.u", "user", asked), message("3.a", "assistant", "ok")))
+    seen.append(panel.at("msg").all_text_contents())
+
+    assert [2, 2, 2] == [len(each) for each in seen]
+    assert all(asked in each[0] for each in seen)
+
+
 def test_alternatives_keep_the_keyboard_where_it_was(panel: Mounted) -> None:
     """After another answer is shown the focus is on the same button of that answer."""
     panel.open(snapshot(*TALK))

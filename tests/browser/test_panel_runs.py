@@ -92,27 +92,27 @@ def test_late_doubled_and_foreign_messages_change_nothing(panel: Mounted) -> Non
 
 def test_silence_asks_for_what_was_lost(panel: Mounted) -> None:
     """Two seconds without a delta ask for all there is, later ones less and less often."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open().ask()
     panel.emit("d", rid="r1", seq=0, frozen="<p>a</p>", tail="")
-    panel.page.clock.run_for(1900)
+    panel.pass_time(1900)
     assert panel.sent("sync") == []
-    panel.page.clock.run_for(200)
+    panel.pass_time(200)
     assert panel.sent("sync") == [{"t": "sync", "rid": "r1", "have": 0}]
-    panel.page.clock.run_for(10_000)
+    panel.pass_time(10_000)
 
     assert len(panel.sent("sync")) == 2
 
 
 def test_a_lost_end_is_asked_for(panel: Mounted) -> None:
     """When the end of a run is lost, the answer to the question after it ends the run."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open().ask()
     panel.emit("d", rid="r1", seq=0, frozen="<p>whole</p>", tail="")
-    panel.page.clock.run_for(2100)
+    panel.pass_time(2100)
     assert len(panel.sent("sync")) == 1
     panel.turn(snapshot(message("r1.u", "user", "hi"), message("r1.a", "assistant", "whole")))
-    panel.page.clock.run_for(60_000)
+    panel.pass_time(60_000)
 
     assert panel.replies() == ["whole"]
     assert len(panel.sent("sync")) == 1
@@ -158,7 +158,7 @@ def test_F64_stop_from_the_first_moment(panel: Mounted, way: str) -> None:
 @pytest.mark.parametrize("moment", ["asked", "stopped"])
 def test_F65_a_busy_kernel_is_offered_an_interrupt(panel: Mounted, moment: str) -> None:
     """Without an answer, to a prompt or to Stop, the panel offers to interrupt the kernel."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open(manager=NOTEBOOK)
     if moment == "asked":
         panel.box.fill("hi")
@@ -166,9 +166,9 @@ def test_F65_a_busy_kernel_is_offered_an_interrupt(panel: Mounted, moment: str) 
     else:
         panel.ask()
         panel.at("stop").click()
-    panel.page.clock.run_for(600)
+    panel.pass_time(600)
     expect(panel.at("interrupt")).to_have_count(0)
-    panel.page.clock.run_for(200)
+    panel.pass_time(200)
     expect(panel.at("interrupt")).to_have_text("Interrupt the kernel")
     panel.at("interrupt").click()
 
@@ -178,10 +178,10 @@ def test_F65_a_busy_kernel_is_offered_an_interrupt(panel: Mounted, moment: str) 
 
 def test_F65_the_offer_goes_when_python_answers(panel: Mounted) -> None:
     """A late answer takes the notice away, before there is a run."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open(manager=NOTEBOOK).box.fill("hi")
     panel.box.press("Enter")
-    panel.page.clock.run_for(800)
+    panel.pass_time(800)
     expect(panel.at("interrupt")).to_be_visible()
     panel.emit("ack", nonce=panel.sent("send")[0]["nonce"])
 
@@ -191,10 +191,10 @@ def test_F65_the_offer_goes_when_python_answers(panel: Mounted) -> None:
 
 def test_F65_without_the_means_it_says_where_to_interrupt(panel: Mounted) -> None:
     """In a front end that gives no access to its kernel the menu is named."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open().box.fill("hi")
     panel.box.press("Enter")
-    panel.page.clock.run_for(800)
+    panel.pass_time(800)
 
     expect(panel.at("notice")).to_have_text(
         "The kernel is busy with a cell. Interrupt it in the Kernel menu."
@@ -204,13 +204,13 @@ def test_F65_without_the_means_it_says_where_to_interrupt(panel: Mounted) -> Non
 
 def test_an_answered_prompt_offers_no_interrupt(panel: Mounted) -> None:
     """An interrupt hits whatever runs, so nothing offers it once Python has answered."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open(manager=NOTEBOOK).ask()
-    panel.page.clock.run_for(1000)
+    panel.pass_time(1000)
     expect(panel.at("interrupt")).to_have_count(0)
     panel.at("stop").click()
     panel.page.evaluate("model.set('state', 'stopping')")
-    panel.page.clock.run_for(1000)
+    panel.pass_time(1000)
 
     expect(panel.at("interrupt")).to_have_count(0)
 
@@ -247,7 +247,7 @@ def test_another_conversation_does_not_show_this_ones_run(panel: Mounted) -> Non
 
 def test_an_error_is_where_the_reply_would_be(panel: Mounted) -> None:
     """A failed run shows why and what to do; Retry counts down first, and the prompt stays."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open().ask("precious")
     panel.end("", status="failed", error="Too many requests")
     panel.emit(
@@ -266,7 +266,7 @@ def test_an_error_is_where_the_reply_would_be(panel: Mounted) -> None:
     expect(retry).to_have_text("Retry in 2s")
     retry.dispatch_event("click")
     assert panel.sent("retry") == []
-    panel.page.clock.run_for(2100)
+    panel.pass_time(2100)
     expect(retry).to_have_text("Retry")
     retry.click()
     assert [m["mid"] for m in panel.sent("retry")] == ["r1.a"]
@@ -305,12 +305,12 @@ def test_a_refusal_does_not_end_a_reply_on_its_way(panel: Mounted) -> None:
 
 def test_waiting_for_another_attempt_is_said(panel: Mounted) -> None:
     """While a run waits to try again it says why and how long."""
-    panel.page.clock.install()
+    panel.stop_clock()
     panel.open().ask()
     panel.emit("wait", rid="r1", seconds=5, reason="Busy.")
 
     expect(panel.at("msg").last).to_contain_text("Trying again in 5s. Busy.")
-    panel.page.clock.run_for(5000)
+    panel.pass_time(5000)
     expect(panel.at("msg").last).not_to_contain_text("Busy.")
 
 

@@ -59,7 +59,11 @@ def test_a_thousand_messages_scroll_and_type_without_a_long_task(panel: Mounted)
     # As the front end does: the data is there before the panel is told.
     panel.page.evaluate("(s) => { model.state.snapshot = s; }", snapshot(*many))
     panel.page.evaluate(WATCH)
-    panel.page.evaluate("model.set('snapshot', model.state.snapshot)")
+    panel.page.evaluate("""() => {
+      model.set('snapshot', model.state.snapshot);
+      window.atOnce = document.querySelectorAll('.gp-msg').length;
+    }""")
+    assert 0 < panel.page.evaluate("atOnce") < 50
     panel.page.wait_for_function(
         "document.querySelectorAll('.gp-msg').length === 1000", timeout=60_000
     )
@@ -124,11 +128,17 @@ def test_a_burst_of_five_thousand_deltas(panel: Mounted) -> None:
     panel.open().ask()
     panel.page.evaluate("(all) => { window.deltas = all; }", deltas)
     panel.page.evaluate(WATCH)
+    panel.page.evaluate("""() => {
+      window.drawn = 0;
+      new MutationObserver((all) => { drawn += all.length; })
+        .observe(document.querySelector('.gp-tail'), { childList: true });
+    }""")
     panel.page.evaluate("""() => deltas.forEach(([frozen, tail], seq) =>
       setTimeout(() => model.emit({ t: 'd', rid: 'r1', seq, frozen, tail })))""")
     panel.page.wait_for_function("document.querySelector('.gp-live')?.innerText.includes('4999')")
     panel.frame()
     assert long_tasks(panel) == []
+    assert 0 < panel.page.evaluate("drawn") < 5_000 / 4
     whole = "(html) => { const e = document.createElement('p'); e.append(module.inert(html));"
     whole += " return e.innerHTML.trim(); }"
     grown = panel.page.locator('.gp-msg[data-role="assistant"]').evaluate(
