@@ -17,7 +17,7 @@ import ipywidgets
 
 from gprochat_magic import engine, markdown
 from gprochat_magic.notebook import shown
-from gprochat_magic.notebook.desk import Desk
+from gprochat_magic.notebook.desk import Desk, free
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.notebook.seat import post
 from gprochat_magic.notebook.sheet import Sheet, put_out
@@ -73,6 +73,8 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
 
     def _listen(self) -> None:
         tell = self._desk.receive
+        for widget in (self._prompt, self._send, self._stop):
+            free(widget)
         self._send.on_click(lambda button: self._ask())
         self._stop.on_click(lambda button: tell({"t": "stop", "rid": self._rid}))
         self._retry.on_click(lambda button: tell({"t": "retry", "mid": self._mid}))

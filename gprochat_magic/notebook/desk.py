@@ -10,6 +10,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
+from typing import Any
 
 from gprochat_magic import conversations
 from gprochat_magic.conversation import Turn
@@ -192,6 +193,16 @@ class Desk:
             self._face.post(message)
         await self.seat.learn()
         self.seat.publish(anew=True)
+
+
+def free(widget: Any) -> None:
+    """Have what a page sends to a widget handled where the page wishes.
+
+    Of itself ipykernel 7.4 handles it where the last message to the page came from; after one from
+    a cell that is where cells run, and there a Stop would wait for the end of the next one.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = lambda data, wished: wished
 
 
 def _refuse_too_long(text: str) -> None:

@@ -19,7 +19,7 @@ from gprochat_magic.chat import Chat
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import shown
 from gprochat_magic.notebook.basic import BasicPanel
-from gprochat_magic.notebook.desk import Desk
+from gprochat_magic.notebook.desk import Desk, free
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.notebook.sheet import HINT, Sheet, has_page, put_out
 from gprochat_magic.notebook.talk import State
@@ -87,6 +87,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._hint = ""
         self._desk = Desk(self, conversation)
         super().__init__(snapshot=self._desk.seat.snapshot(), ui=wishes)
+        free(self)
         self.on_msg(lambda widget, content, buffers: self._desk.receive(content))
         self._desk.open()
 
