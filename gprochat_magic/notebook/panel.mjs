@@ -498,6 +498,7 @@ class View {
   cursor = -1;
   after = /** @type {Element|null} */ (null);
   building = 0;
+  frame = 0;
   reached = /** @type {Element|null} */ (null);
   // The menu: what fits, the variables that Python has found and for what, the row in force.
   found = /** @type {any} */ (null);
@@ -610,6 +611,7 @@ class View {
       seen.disconnect();
       this.timers.forEach(clearTimeout);
       cancelIdle(this.building);
+      cancelAnimationFrame(this.frame);
       draft(this.key, box.value);
     });
   }
@@ -661,7 +663,7 @@ class View {
     this.replaced = wish.mid ?? "";
     this.isTaken = false;
     this.stopping = false;
-    this.editing = "";
+    if (wish.t === "edit") this.editing = "";
     this.later("answer", NO_ANSWER, () => this.busyKernel());
     this.closeMenu();
     this.show();
@@ -853,13 +855,10 @@ class View {
     });
   }
 
-  /** Draw what came, once a frame; a page in the background has no frames. */
+  /** Draw what came, once a frame. */
   draw() {
-    if (this.timers.has("draw")) return;
-    this.later("draw", 250, () => this.paint());
-    requestAnimationFrame(() => {
-      if (!this.timers.has("draw")) return;
-      this.later("draw");
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
       this.paint();
     });
   }
@@ -912,7 +911,7 @@ class View {
     this.live = null;
     this.asked = null;
     this.stopping = false;
-    for (const name of ["silence", "sync", "draw"]) this.later(name);
+    for (const name of ["silence", "sync"]) this.later(name);
     this.answered();
   }
 
@@ -1173,7 +1172,8 @@ class View {
 
   panelKey(/** @type {KeyboardEvent} */ event) {
     if (composing(event) || event.defaultPrevented) return;
-    if (event.key === "Escape") {
+    const isPicker = event.target === this.modelPick || event.target === this.conversation;
+    if (event.key === "Escape" && !isPicker) {
       if (this.isBusy) this.stop();
       else this.box.focus();
     } else if (event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey)) {

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser
@@ -149,6 +150,41 @@ def test_F120_raw_html_meets_a_second_wall(panel: Mounted) -> None:
 
     assert panel.page.evaluate(CHECK, sorted(TAGS)) == []
     assert panel.page.locator('[data-gp="composer"]').count() == 1
+
+
+def test_F122_a_click_on_anything_only_opens_what_its_title_names(panel: Mounted) -> None:
+    """Clicked through, replies and raw HTML do nothing but open web addresses in a new tab."""
+    replies = [markdown.render(text) for _, text in TEXTS] + [html for _, html in RAW]
+    panel.open(
+        snapshot(
+            *(message(f"{n}.a", "assistant", "x", html=html) for n, html in enumerate(replies))
+        )
+    )
+    panel.page.wait_for_function(f"document.querySelectorAll('.gp-msg').length === {len(replies)}")
+    opened = panel.page.evaluate("""() => {
+      const opened = [];
+      addEventListener('click', (event) => {
+        const link = event.target.closest('a[href]');
+        if (!link) return;
+        event.preventDefault();
+        opened.push([link.href, link.title, link.target]);
+      });
+      for (const e of document.querySelectorAll('.gp-body *'))
+        if (!e.closest('.gp-code-tools')) e.dispatchEvent(
+          new MouseEvent('click', { bubbles: true, cancelable: true }));
+      return opened;
+    }""")
+    wrong = [
+        (href, title, where)
+        for href, title, where in opened
+        if where != "_blank"
+        or not title
+        or title not in (urlsplit(href).netloc.rpartition("@")[2], urlsplit(href).path)
+        or urlsplit(href).scheme not in ("http", "https", "mailto")
+    ]
+
+    assert len(opened) > 10
+    assert wrong == []
 
 
 def test_F120_raw_html_cut_at_every_byte(panel: Mounted) -> None:
