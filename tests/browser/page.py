@@ -102,6 +102,13 @@ class Page:
         """Save, as a user does."""
         self.command("docmanager:save")
 
+    def restart(self) -> None:
+        """Restart the kernel, as a user does."""
+        self.page.evaluate(_RUN, ["notebook:restart-kernel", None])
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.wait_until_ran()
+        self.page.wait_for_function(_READY)
+
     def command(self, name: str, **arguments: Any) -> None:
         """Execute one of the front end's commands to its end."""
         self.page.evaluate(

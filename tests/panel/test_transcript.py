@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
 
 from gprochat_magic import Chat, engine
 from gprochat_magic.conversation import Conversation, Turn
@@ -17,30 +20,80 @@ from gprochat_magic.notebook import panel as panels
 from gprochat_magic.notebook import shown
 from gprochat_magic.notebook.sheet import HINT
 from tests.gateways import Served
+from tests.kernels import kernel
 from tests.panel.conftest import Sent
 
 CELLS = [
     "%load_ext gprochat_magic",
     "%%gprochat -q\nhelp",
     "%gprochat panel",
-    "from gprochat_magic import ChatPanel\nChatPanel()",
+    "from gprochat_magic import ChatPanel\nChatPanel('review', height='20em')",
 ]
+VIEW = "application/vnd.jupyter.widget-view+json"
+EXAMPLE = Path(__file__).parents[2] / "notebooks" / "03_panel.ipynb"
 
 
-def test_a_run_without_a_screen_keeps_the_transcript_alone() -> None:
-    """The run does not hang, and its file has no widget, no module and readable HTML."""
+def test_a_run_without_a_screen_keeps_the_transcript_alone(tmp_path: Path, far: Served) -> None:
+    """`nbconvert --execute` does not hang; its HTML has the transcript, and neither a widget, nor
+    its module, nor the secret.
+    """
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]  # type: ignore[no-untyped-call]
-    notebook: Any = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
-    NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
-    page, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "run.ipynb")  # type: ignore[no-untyped-call]
+    far.backend.pieces = ["*for* ", "you"]
+    command = ["nbconvert", "--execute", "--to=html", "--template=basic", "run.ipynb"]
+    environment = {**os.environ, **far.environment, "IPYTHONDIR": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-m", "jupyter", *command],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    page = (tmp_path / "run.html").read_text()
 
-    for cell in notebook.cells[2:]:
-        [output] = cell.outputs
-        assert {"text/html", "text/plain"} == set(output.data)
-        assert "You: help" in output.data["text/plain"]
-    assert "widgets" not in notebook.metadata
-    assert "export default" not in json.dumps(notebook)
     assert "<strong>You</strong>" in page
+    assert "<em>for</em> you" in page
+    assert "review: 0 turns" in page
+    for unwanted in ("export default", "widget-view", "widget-state", "_esm"):
+        assert unwanted not in page
+    assert far.environment["GPROCHAT_SECRET_KEY"] not in page
+
+
+def test_the_example_runs_without_a_screen(tmp_path: Path) -> None:
+    """The notebook about the panel runs to its end and holds no state of widgets."""
+    notebook: Any = nbformat.read(EXAMPLE, as_version=4)  # type: ignore[no-untyped-call]
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": tmp_path}})
+    client.execute()
+
+    assert "widgets" not in notebook.metadata
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in shown if output.output_type == "error"]
+    assert any("What can you show me?" in json.dumps(output) for output in shown)
+    assert "export default" not in json.dumps(notebook)
+
+
+COLAB = """
+import sys, types
+asked, output = [], types.ModuleType("google.colab.output")
+output.enable_custom_widget_manager = lambda *given: asked.append(given)
+output._widgets = types.SimpleNamespace(_installed_url="https://widgets.invalid/")
+colab = types.ModuleType("google.colab")
+colab.output = output
+sys.modules |= {"google": types.ModuleType("google"), "google.colab": colab}
+sys.modules["google.colab.output"] = output
+"""
+
+
+def test_in_colab_the_widget_manager_is_asked_for(far: Served) -> None:
+    """Where that module is, other people's widgets are enabled and the output says by which."""
+    with kernel(**far.environment, COLAB_RELEASE_TAG="release") as k:
+        ran = k.run(COLAB + "%gprochat panel")
+        enabled = k.value("asked")
+
+    [panel] = [output for output in ran.outputs if VIEW in output.get("data", {})]
+    assert [()] == enabled
+    assert "https://widgets.invalid/" in json.dumps(panel["metadata"][VIEW])
+    assert "Chat panel" in panel["data"]["text/plain"]
 
 
 async def nothing() -> None:
