@@ -898,12 +898,37 @@ class View {
     const place = this.messages.find(({ id }) => id === message.id);
     const told = message.alternative?.[1] > 1 ? message : place;
     const alternative = told?.alternative ?? [1, 1];
+    this.keepGrown(message);
     this.ended(rid);
     this.past = { rid, mid: message.id };
     this.messages = withMessage(this.messages, { ...message, alternative, notes: notes ?? [] });
     this.show();
     this.mark();
     this.say(Reflect.get(this.words, message.status) ?? this.words.complete);
+  }
+
+  /** Make what has grown the whole reply. A block that is the same stays, selected or not. */
+  keepGrown(/** @type {Message} */ { id, html = "", text }) {
+    const { live } = this;
+    const article = this.articles.get(id);
+    if (!article || live?.mid !== id) return;
+    if (this.frame) this.paint();
+    const blocks = (/** @type {Node[]} */ nodes) =>
+      nodes.filter((node) => node.nodeType !== Node.TEXT_NODE || node.nodeValue?.trim());
+    const grown = blocks([...live.frozen.childNodes, ...live.tail.childNodes]);
+    const whole = blocks([...inert(html).childNodes]);
+    if (grown.length !== whole.length) return;
+    grown.forEach((node, n) =>
+      node.isEqualNode(whole[n]) || /** @type {ChildNode} */ (node).replaceWith(whole[n]));
+    withTools(live.body, this);
+    live.body.classList.remove("gp-live");
+    article.message = { ...article.message, html, text };
+    this.setFormulas(live.body);
+  }
+
+  /** Have the formulas of a whole reply set, once it is in view. */
+  setFormulas(/** @type {Element} */ body) {
+    if (body.querySelector(".mathjax_process")) this.seen?.observe(body);
   }
 
   ended(rid = "") {
@@ -1043,10 +1068,15 @@ class View {
     article.setAttribute("aria-label", role === "user" ? you : meta?.model || assistant);
     const parts = inside(message, this);
     const fresh = parts.find((part) => part.matches(".gp-body:not(.gp-live)"));
-    // Formulas are set once: the body stays where only what is around it has changed.
-    article.replaceChildren(...parts.map((part) => (isSaid && part === fresh ? said : part)));
+    const at = isSaid ? parts.indexOf(fresh) : -1;
+    // What has its formulas set, or is selected, stays where only what is around it has changed.
+    if (at >= 0) {
+      for (const child of [...article.children]) if (child !== said) child.remove();
+      said.before(...parts.slice(0, at));
+      said.after(...parts.slice(at + 1));
+    } else article.replaceChildren(...parts);
     if (article !== this.reached) reachable(article, -1);
-    if (!isSaid && fresh?.querySelector(".mathjax_process")) this.seen?.observe(fresh);
+    if (!isSaid && fresh) this.setFormulas(fresh);
   }
 
   repaint(/** @type {string} */ id) {

@@ -314,6 +314,25 @@ def test_the_footer_says_who_and_how_long(panel: Mounted) -> None:
     assert shown == "large · 3.4s · first text 0.3s · ~21 tokens"
 
 
+def test_what_is_selected_stays_so_when_a_reply_ends(panel: Mounted) -> None:
+    """Of a reply that has grown to its whole, only the blocks that differ are put in anew."""
+    text = "first\n\nSo $x$\n\n```python\ny = 1\n```"
+    growing = markdown.Growing()
+    growing.update(text)
+    panel.open(manager=NOTEBOOK).ask()
+    panel.emit("d", rid="r1", seq=0, frozen=growing.frozen, tail=growing.tail)
+    panel.frame()
+    panel.page.evaluate("getSelection().selectAllChildren(document.querySelector('.gp-body p'))")
+    panel.end(text)
+    panel.page.wait_for_function("window.typeset?.length")
+    panel.turn(snapshot(message("r1.u", "user", "hi"), message("r1.a", "assistant", text)))
+
+    assert "first" in panel.page.evaluate("getSelection().toString()")
+    expect(panel.at("copy-code")).to_have_count(1)
+    expect(panel.page.locator(".gp-live")).to_have_count(0)
+    assert len(panel.page.evaluate("typeset")) == 1
+
+
 def test_formulas_are_set_once_when_a_reply_is_whole(panel: Mounted) -> None:
     """The front end's typesetter gets a finished reply with formulas once, a growing one never."""
     panel.open(manager=NOTEBOOK).ask()

@@ -40,6 +40,14 @@ def long_tasks(panel: Mounted) -> list[float]:
     return [task for task in panel.page.evaluate("tasks.splice(0)") if task > LONGEST_TASK]
 
 
+def grown(panel: Mounted) -> str:
+    """The HTML that is shown of the reply that has streamed."""
+    html: str = panel.page.locator('.gp-msg[data-role="assistant"]').evaluate(
+        "(e) => e.querySelector('.gp-frozen').innerHTML + e.querySelector('.gp-tail').innerHTML"
+    )
+    return html.strip()
+
+
 def test_a_long_task_is_seen(panel: Mounted) -> None:
     """The measure of the tests below works."""
     panel.open().page.evaluate(WATCH)
@@ -141,14 +149,13 @@ def test_a_burst_of_five_thousand_deltas(panel: Mounted) -> None:
     assert 0 < panel.page.evaluate("drawn") < 5_000 / 4
     whole = "(html) => { const e = document.createElement('p'); e.append(module.inert(html));"
     whole += " return e.innerHTML.trim(); }"
-    grown = panel.page.locator('.gp-msg[data-role="assistant"]').evaluate(
-        "(e) => e.querySelector('.gp-frozen').innerHTML + e.querySelector('.gp-tail').innerHTML"
-    )
     final = panel.page.evaluate(whole, markdown.render(text))
-    assert grown.strip() == final
+    assert grown(panel) == final
     panel.end(text, seq=5_000)
-    shown = panel.page.locator('.gp-msg[data-role="assistant"] .gp-body')
-
-    assert shown.evaluate("(e) => e.innerHTML.trim()") == final
+    assert grown(panel) == final
     assert panel.sent("sync") == []
     assert long_tasks(panel) == []
+    panel.open(snapshot(message("1.a", "assistant", text)))
+
+    shown = panel.page.locator('.gp-msg[data-role="assistant"] .gp-body')
+    assert shown.evaluate("(e) => e.innerHTML.trim()") == final

@@ -82,11 +82,22 @@ GROW = """([rid, deltas, tags, check]) => {
   deltas.forEach((delta, seq) => {
     model.emit({ t: 'd', rid, seq, ...delta });
     const tail = module.inert(delta.tail);
-    const shown = document.querySelector('.gp-tail');
+    const shown = document.querySelector('.gp-live .gp-tail');
     drawn += shown.textContent === tail.textContent;
     wrong.push(...judge(tags).map((what) => [what, seq]));
   });
   return { wrong, drawn };
+}"""
+
+SAME = """(html) => {
+  const whole = document.createElement('p'), [shown] = [...document.querySelectorAll(
+    '.gp-msg[data-role="assistant"]')].at(-1).querySelectorAll('.gp-body');
+  whole.append(module.inert(html));
+  const said = (e) => e.textContent.replaceAll('\\n', '');
+  const parts = (e) => [...e.querySelectorAll('*')].filter((each) => !each.closest(
+    '.gp-code-tools') && !each.matches('.gp-code, .gp-frozen, .gp-tail'));
+  const look = (e) => parts(e).map((each) => each.cloneNode().outerHTML).join('');
+  return shown ? said(shown) === said(whole) && look(shown) === look(whole) : !said(whole);
 }"""
 
 
@@ -218,6 +229,7 @@ def test_F120_replies_cut_at_every_byte(panel: Mounted) -> None:
         panel.end(text, rid=name)
 
         assert (name, found) == (name, {"wrong": [], "drawn": len(deltas)})
+        assert panel.page.evaluate(SAME, markdown.render(text)), name
     assert panel.page.evaluate(CHECK, sorted(TAGS)) == []
 
 
