@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.listener import Listener, listening
 from tests.browser.page import OpenPage, pages
@@ -15,6 +15,8 @@ from tests.browser.replies import Replies
 from tests.browser.server import Server, jupyter
 from tests.gateways import Served, served
 
+# A busy machine is no fault of a page's.
+expect.set_options(timeout=30_000)
 _ARGUMENTS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync

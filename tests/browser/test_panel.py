@@ -19,6 +19,15 @@ pytestmark = pytest.mark.browser
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
+LONG_CONVERSATION = """
+from gprochat_magic import Chat, ChatPanel
+from gprochat_magic.conversation import Turn
+turns = Chat("long").conversation
+for n in range(500):
+    reply = f"**answer** {n}\\n\\n" + "word " * 400
+    turns.append(Turn(f"question {n}", reply=reply, state="complete"))
+ChatPanel("long")
+"""
 COUNT = """() => {
   const counted = (window.counted = { longTasks: [] });
   new PerformanceObserver((list) => {
@@ -149,6 +158,24 @@ def test_a_long_reply_is_exact_and_cheap(
     assert sum(traffic) <= 1_000_000
     assert len(traffic) <= 30 * seconds
     assert [took for took in tasks if took > 250] == []
+
+
+def test_a_thousand_messages_scroll_and_type(open_page: OpenPage, server: Server) -> None:
+    """Among 500 turns of 2 kB the log scrolls and the box takes letters without a long task."""
+    page = open_page(server.write("panel-turns", ["%load_ext gprochat_magic", LONG_CONVERSATION]))
+    page.run_all()
+    expect(part(page, "msg")).to_have_count(1_000)
+    page.page.evaluate(COUNT)
+    part(page, "log").hover()
+    for way in (-1, 1):
+        for _ in range(20):
+            page.page.mouse.wheel(0, way * 2_500)
+            page.page.wait_for_timeout(20)
+    part(page, "composer").press_sequentially("typed " * 10)
+    page.settle()
+
+    expect(part(page, "composer")).to_have_value("typed " * 10)
+    assert [took for took in page.page.evaluate("counted.longTasks") if took > 250] == []
 
 
 def squeezed(text: str) -> str:

@@ -41,7 +41,7 @@ def test_other_views_and_panels_show_the_same(
     send(page, "long", 2)
     expect(last(page)).to_contain_text("kept kept")
     part(page, "stop").click()
-    assert far.backend.wait_closed(1)
+    assert far.backend.wait_closed(1, 30)
     expect(page.page.locator("[data-gp='send']:visible")).to_have_count(3)
     assert 1 == len(set(bodies.all_text_contents()))
 
@@ -138,7 +138,7 @@ def test_F65_stop_and_send_while_a_cell_blocks_the_kernel(
         part(page, "stop").click()
         if not beside:
             interrupt.click()
-        assert far.backend.wait_closed(1)
+        assert far.backend.wait_closed(1, 30)
 
     expect(part(page, "send")).to_be_visible()
     expect(last(page)).to_contain_text("kept kept")
@@ -203,6 +203,6 @@ def test_a_server_without_anywidget_gets_a_hint(
     page.cell(2).get_by_role("button", name="Send").click()
     expect(page.output(2).first).to_contain_text("kept kept")
     page.cell(2).get_by_role("button", name="Stop").click()
-    assert far.backend.wait_closed(1)
+    assert far.backend.wait_closed(1, 30)
     expect(page.output(2).last).to_contain_text("interrupted")
     assert ["hello", "long"] == replies.prompts[-2:]
