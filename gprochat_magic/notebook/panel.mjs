@@ -775,6 +775,7 @@ class View {
   settled() {
     this.answered();
     this.asked = null;
+    this.replaced = "";
     this.show();
   }
 
@@ -935,6 +936,7 @@ class View {
     if (rid) this.over.add(rid);
     this.live = null;
     this.asked = null;
+    this.replaced = "";
     this.stopping = false;
     for (const name of ["silence", "sync"]) this.later(name);
     this.answered();
@@ -1011,7 +1013,7 @@ class View {
     this.wanted = this.withoutReplaced();
     if (text) this.wanted.push({ id: "sent", role: "user", status: "pending", text });
     if (t) this.wanted.push(this.expected("asked"));
-    const held = this.held();
+    const giveBack = this.held();
     const ids = new Set(this.wanted.map(({ id }) => id));
     for (const [id, article] of this.articles)
       if (!ids.has(id)) this.articles.delete(id), article.remove();
@@ -1020,7 +1022,7 @@ class View {
     this.cursor = this.wanted.length - 1;
     this.after = null;
     this.place(AT_ONCE, 0);
-    if (held) this.hold(held);
+    if (giveBack) giveBack();
     else this.reach(this.list.lastElementChild);
   }
 
@@ -1156,25 +1158,24 @@ class View {
     if (scrollHeight - scrollTop - clientHeight <= STICKY) this.isStuck = true;
     else if (scrollTop < this.top - 1) this.isStuck = false;
     this.top = scrollTop;
-    if (this.isStuck) this.isUnread = false;
     this.showJump();
   }
 
   toEnd(isWanted = false) {
     if (isWanted) this.isStuck = true;
-    this.isUnread = false;
     this.log.scrollTop = this.log.scrollHeight;
     this.top = this.log.scrollTop;
     this.showJump();
   }
 
+  /** Something has come, in view or not. */
   mark() {
-    if (this.isStuck || this.isUnread) return;
     this.isUnread = true;
     this.showJump();
   }
 
   showJump() {
+    this.isUnread &&= !this.isStuck;
     if (this.isStuck && this.focused() === this.jump) this.box.focus();
     this.jump.hidden = this.isStuck;
     this.jump.toggleAttribute("data-unread", this.isUnread);
@@ -1185,19 +1186,17 @@ class View {
 
   focused() { return /** @type {Document} */ (this.el.getRootNode()).activeElement; }
 
-  /** What in the log has the focus, to give it back when the log is drawn anew. */
+  /** What gives the focus back to what has it in the log, once that is drawn anew; or null. */
   held() {
     const focused = /** @type {HTMLElement|null} */ (this.focused());
     const article = this.log.contains(focused) ? focused?.closest(".gp-msg") : null;
-    if (!article) return null;
-    const all = [...this.list.children];
-    return { focused, hook: focused?.dataset.gp, index: all.indexOf(article) - all.length };
-  }
-
-  hold(/** @type {any} */ { focused, hook, index }) {
-    if (focused.isConnected) return;
-    const article = [...this.list.children].at(index) ?? this.list.lastElementChild;
-    (article?.querySelector(`[data-gp="${hook}"]`) ?? article)?.focus();
+    if (!focused || !article) return null;
+    const fromEnd = [...this.list.children].indexOf(article) - this.list.children.length;
+    return () => {
+      if (focused.isConnected) return;
+      const now = [...this.list.children].at(fromEnd) ?? this.list.lastElementChild;
+      (now?.querySelector(`[data-gp="${focused.dataset.gp}"]`) ?? now)?.focus();
+    };
   }
 
   panelKey(/** @type {KeyboardEvent} */ event) {
