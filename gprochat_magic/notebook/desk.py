@@ -89,21 +89,17 @@ class Desk:
             await self._say_aside(text, command)
         else:
             _refuse_too_long(text)
-            self._add(Job(text, self.seat.model, fill=variables.filled, nonce=nonce))
+            typed = variables.fields(text)
+            self._add(Job(text, self.seat.model, fill=variables.filled, typed=typed, nonce=nonce))
 
     async def _on_edit(self, mid: str, text: str, nonce: str) -> None:
-        if not self._is_new(nonce):
-            return
-        _refuse_too_long(text)
-        prompt, again = self._asked(mid)
-        typed = self.seat.talk.typed.get(shown.of_turn(mid), "")
-        fill = functools.partial(variables.filled, standing=variables.standing(prompt, typed))
-        self._add(Job(text, self.seat.model, again=again, fill=fill, nonce=nonce))
+        if self._is_new(nonce):
+            _refuse_too_long(text)
+            self._again(mid, nonce, text)
 
     async def _on_retry(self, mid: str, nonce: str = "") -> None:
         if self._is_new(nonce):
-            prompt, again = self._asked(mid)
-            self._add(Job(prompt, self.seat.model, again=again, nonce=nonce))
+            self._again(mid, nonce)
 
     async def _on_stop(self, rid: str) -> None:
         self.seat.talk.stop(rid)
@@ -147,6 +143,17 @@ class Desk:
 
     async def _on_names(self, prefix: str) -> None:
         self._face.post({"t": "names", "prefix": prefix, "names": variables.names(prefix)})
+
+    def _again(self, mid: str, nonce: str, text: str | None = None) -> None:
+        """Ask beside the turn of a message: what it was asked, or that text."""
+        prompt, beside = self._asked(mid)
+        # What stands in a prompt that was sent, and was not typed, came there from a value.
+        typed = self.seat.talk.typed.get(shown.of_turn(mid), frozenset())
+        standing = variables.fields(prompt) - typed
+        text = prompt if text is None else text
+        fill = functools.partial(variables.filled, standing=standing)
+        fresh = variables.fields(text) - standing
+        self._add(Job(text, self.seat.model, again=beside, fill=fill, typed=fresh, nonce=nonce))
 
     def _add(self, job: Job) -> None:
         if not self.seat.talk.add(job):

@@ -48,12 +48,16 @@ WAITING_ROOM = 8
 
 @dataclass
 class Job:
-    """A prompt that waits for its run. `fill` puts the user's variables in, or raises."""
+    """A prompt that waits for its run.
+
+    `fill` puts the user's variables in, or raises; `typed` is what of it the user means by that.
+    """
 
     prompt: str
     model: str = ""
     again: Turn | None = None
     fill: Callable[[str], str] | None = None
+    typed: frozenset[str] = frozenset()
     nonce: str = ""
 
 
@@ -102,8 +106,8 @@ class Talk:
         self.lost_from: Turn | None = None
         self.firsts: dict[str, float] = {}
         """Seconds to the first text, by turn."""
-        self.typed: dict[str, str] = {}
-        """Prompts before the values were put in, by turn."""
+        self.typed: dict[str, frozenset[str]] = {}
+        """What of a prompt was typed as a field, by turn."""
         self.rendering = shown.Rendering()
         self.listeners: list[Listener] = []
         self._jobs: deque[Job] = deque()
@@ -190,10 +194,13 @@ class Talk:
             about = f"the prompt could not be made ready: {type(error).__name__}"
             refused = GPROChatError(about, hint="Nothing was sent. Look at the values in braces.")
         else:
-            if job.fill is not None:
-                self.typed[run.turn.id] = job.prompt
-            return run.turn, run, None
-        return Turn(prompt, state="failed", error=refused.message), None, refused
+            return self._noted(run.turn, job), run, None
+        return self._noted(Turn(prompt, state="failed", error=refused.message), job), None, refused
+
+    def _noted(self, turn: Turn, job: Job) -> Turn:
+        if job.typed:
+            self.typed[turn.id] = job.typed
+        return turn
 
     async def _follow(self, live: Live, run: Run) -> None:
         async with contextlib.aclosing(aiter(run.stream)) as events:

@@ -21,9 +21,9 @@ def filled(text: str, *, standing: Collection[str] = ()) -> str:
     return prompt.fill(text, _namespace(), standing=standing).text
 
 
-def standing(sent: str, typed: str) -> set[str]:
-    """What looks like a field in a prompt that was sent, and came there from a value."""
-    return prompt.fields(sent) - prompt.fields(typed)
+def fields(text: str) -> frozenset[str]:
+    """What looks like a field in a text, braces and all."""
+    return frozenset(prompt.fields(text))
 
 
 def names(prefix: str) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from gprochat_magic import Chat, engine
-from gprochat_magic.gateway.backends import BackendError
 from gprochat_magic.notebook import variables
 from tests.gateways import Served
 from tests.panel.conftest import Sent
@@ -104,19 +103,6 @@ def test_the_line_is_not_changed_under_a_reply(
     assert "on its way" in error["text"]
 
 
-def test_a_prompt_that_was_never_sent_can_be_edited(panel: Any, sent: Sent, far: Served) -> None:
-    """One that failed before it had a place in the conversation is asked anew."""
-    far.backend.refusal = BackendError(400, "bad_request", "no such thing")
-    ask(panel, "frist")
-    sent.wait("err")
-    mid = settled(panel)["messages"][0]["id"]
-    far.backend.refusal = None
-    tell(panel, "edit", mid=mid, text="first", nonce="e")
-    sent.wait("done", 2)
-
-    assert ["first", "ok"] == [each["text"] for each in settled(panel)["messages"]]
-
-
 class Trap:
     """A value whose own code raises what it likes."""
 
@@ -125,6 +111,38 @@ class Trap:
 
     def __format__(self, spec: str) -> str:
         raise self.raised
+
+
+@pytest.mark.parametrize("kind", ["retry", "edit"])
+def test_a_prompt_that_was_never_sent_is_asked_again(
+    panel: Any, sent: Sent, far: Served, namespace: dict[str, Any], kind: str
+) -> None:
+    """One that failed before it had a place in the conversation is at hand, values and all."""
+    namespace["value"] = Trap(ValueError)
+    ask(panel, "see {value}")
+    sent.wait("err")
+    mid = settled(panel)["messages"][0]["id"]
+    namespace["value"] = 5
+    tell(panel, kind, mid=mid, text="look at {value}", nonce="e")
+    sent.wait("done", 2)
+
+    texts = [each["text"] for each in settled(panel)["messages"]]
+    assert ["see 5" if kind == "retry" else "look at 5", "ok"] == texts
+
+
+def test_a_retry_fills_nothing_twice(
+    panel: Any, sent: Sent, far: Served, namespace: dict[str, Any]
+) -> None:
+    """What a value brought stays as it is, however often it is asked again."""
+    namespace |= {"x": 5, "code": "f'{x}'"}
+    ask(panel, "read {code}")
+    for count in range(1, 4):
+        sent.wait("done", count)
+        mid = settled(panel)["messages"][0]["id"]
+        tell(panel, "retry", mid=mid, nonce=f"r{count}")
+    sent.wait("done", 4)
+
+    assert ["read f'{x}'"] * 4 == far.backend.prompts
 
 
 @pytest.mark.parametrize("raised", [ValueError, RecursionError, SystemExit])
