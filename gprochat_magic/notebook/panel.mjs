@@ -598,6 +598,7 @@ class View {
     on(log, "keydown", (/** @type {KeyboardEvent} */ event) => this.logKey(event));
     on(log, "focusin", (/** @type {FocusEvent} */ event) => this.reach(event.target));
     on(log, "scroll", () => this.scrolled());
+    on(window, "pagehide", () => draft(this.key, box.value));
     const resized = new ResizeObserver(() => this.isStuck && this.toEnd());
     resized.observe(this.list);
     resized.observe(log);

@@ -87,6 +87,14 @@ def test_up_recalls_earlier_prompts(panel: Mounted) -> None:
     expect(panel.box).to_have_value("draft")
 
 
+def test_a_draft_is_there_after_a_reload(panel: Mounted) -> None:
+    """What was typed a moment before the page went is in the box of the next one."""
+    panel.stop_clock().open().box.fill("precious")
+    panel.open()
+
+    expect(panel.box).to_have_value("precious")
+
+
 def test_the_menu_offers_subcommands_and_picks_without_sending(panel: Mounted) -> None:
     """`/` opens a menu; Enter in it puts the subcommand into the box, Escape closes it."""
     panel.open().box.press_sequentially("/")

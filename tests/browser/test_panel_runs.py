@@ -23,7 +23,10 @@ window.setTimeout = (then, ms) => {
 window.clearTimeout = (id) => { alive.delete(id); clear(id); };
 window.setInterval = () => { throw new Error('not used'); };
 for (const place of [window, document])
-  place.addEventListener = (kind) => alive.add(kind);
+  place.addEventListener = (kind, then, options) => {
+    alive.add(kind);
+    options.signal.addEventListener('abort', () => alive.delete(kind));
+  };
 """
 
 
