@@ -88,7 +88,7 @@ def test_a_magic_writes_into_the_shown_conversation(
     expect(part(page, "msg")).to_have_count(2)
 
 
-def test_F130_a_saved_notebook_is_readable_and_holds_nothing_else(
+def test_F130_F135_a_saved_notebook_is_readable_and_holds_nothing_else(
     open_page: OpenPage, server: Server, far: Served, replies: Replies, listener: Listener
 ) -> None:
     """The file has the transcript of each turn; no widget state, no module, no secret. Opened by
