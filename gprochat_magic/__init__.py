@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from gprochat_magic.errors import GPROChatError as GPROChatError
     from gprochat_magic.messages import Message as Message
     from gprochat_magic.messages import Messages as Messages
+    from gprochat_magic.notebook.panel import ChatPanel as ChatPanel
     from gprochat_magic.provider import GPROChat as GPROChat
     from gprochat_magic.reply import Reply as Reply
 
 _HOMES = {
     "Chat": "chat",
+    "ChatPanel": "notebook.panel",
     "GPROChat": "provider",
     "GPROChatError": "errors",
     "Message": "messages",

@@ -86,6 +86,18 @@ class Chat:
         line = self.conversation.line()
         return _reply(line[-1], line[-1].prompt, number=len(line)) if line else None
 
+    @classmethod
+    def of(cls, line: conversations.Line) -> Chat:
+        """A chat in an open conversation."""
+        chat = cls.__new__(cls)
+        chat._line = line
+        return chat
+
+    @property
+    def line(self) -> conversations.Line:
+        """The open conversation, which two chats of one name have in common."""
+        return self._line
+
     async def ask(self, prompt: str, **options: Any) -> Reply:
         """Send a prompt and await the whole reply. Keywords are those of `Options`.
 

@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ class Conversations:
         """Open a conversation and make it the current one."""
         with self._opening:
             self._current = self.open(name)
+            _tell(self._current)
             return self._current
 
     def new(self, name: str = "") -> Line:
@@ -164,6 +166,7 @@ class Conversations:
             source = self.current.conversation
             line = self.adopt(source.copied(self._sound(name or self.free_name(source.name))))
             self._current = line
+            _tell(line)
             return line
 
     def summaries(self) -> list[Summary]:
@@ -208,7 +211,8 @@ class Conversations:
                 change = conversation.turns()
             kept = [self.store.save(conversation.id, turn) for turn in change]
             self.store.set_head(conversation.id, conversation.head)
-            return kept[-1] if kept else None
+        _tell(line)
+        return kept[-1] if kept else None
 
     def notices(self) -> list[str]:
         """What the store has to say that was not told before."""
@@ -285,6 +289,27 @@ _RUN = _run_id()
 """This process, for the store: a notebook's earlier conversations are those of another run."""
 
 _shared: Conversations | None = None
+_watchers: list[Callable[[Line], object]] = []
+
+
+def watch(watcher: Callable[[Line], object]) -> Callable[[], None]:
+    """Have a function told of each conversation that changes or is put in use.
+
+    Returns what ends that. It is called in the thread that made the change; it must neither wait
+    nor raise.
+    """
+    _watchers.append(watcher)
+
+    def end() -> None:
+        with contextlib.suppress(ValueError):  # ended before
+            _watchers.remove(watcher)
+
+    return end
+
+
+def _tell(line: Line) -> None:
+    for watcher in tuple(_watchers):
+        watcher(line)
 
 
 def shared() -> Conversations:

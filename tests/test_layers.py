@@ -38,8 +38,8 @@ STRANGERS = [("transport", "gateway"), ("attempt", "gateway"), ("target", "gatew
 OUTSIDE = {
     "IPython": {"notebook", DOOR},
     "ipykernel": set[str](),
-    "ipywidgets": set[str](),
-    "anywidget": set[str](),
+    "ipywidgets": {"notebook"},
+    "anywidget": {"notebook"},
     "nest_asyncio": set[str](),
     "nest_asyncio2": {"notebook"},
     "aiohttp": {"target", "body", "refusal", "attempt", "transport", "gateway"},
@@ -97,6 +97,7 @@ LATE = {
     ("batch.run", "batch.cluster"): "of no use without a cluster",
     ("batch.errand", "distributed"): "an extra",
     ("batch.progress", "tqdm.auto"): "looks for a notebook as it is imported",
+    ("notebook.commands", "notebook.panel"): "brings the widgets, which loading must not",
     ("store.process", "psutil"): "only where there is no /proc",
     ("store.recovery", "fcntl"): "only where there is one",
     ("notebook.magics", "notebook.asking"): "brings aiohttp, which loading must not",

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
+from IPython.display import display
 
 from gprochat_magic import config, engine
 from gprochat_magic.conversation import estimate_tokens
@@ -35,8 +36,21 @@ def run(magics: GPROChatMagics, name: str, argument: str) -> Any:
     outcome: Any = _ROWS[name][1](magics, argument)
     if not isinstance(outcome, str):
         return outcome
-    sys.stdout.write("\n".join([outcome, *magics.conversations().notices()]) + "\n")
+    lines = [*filter(None, [outcome]), *magics.conversations().notices()]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     return None
+
+
+def told(magics: GPROChatMagics, name: str, argument: str) -> str:
+    """What a subcommand of `SAYING` says."""
+    return "\n".join([str(_ROWS[name][1](magics, argument)), *magics.conversations().notices()])
+
+
+def _panel(magics: GPROChatMagics, argument: str) -> str:
+    from gprochat_magic.notebook.panel import ChatPanel  # brings the widgets, as loading must not
+
+    display(ChatPanel(ui=argument))  # type: ignore[no-untyped-call]
+    return ""
 
 
 def _status(magics: GPROChatMagics, argument: str) -> str:
@@ -151,6 +165,12 @@ _OWN: tuple[grammar.Row, ...] = (
         ),
         _help,
     ),
+    (
+        Shape(
+            "panel", "[basic]", r"(basic)?", "a chat in this cell's output; basic: plain widgets"
+        ),
+        _panel,
+    ),
 )
 _ALL = (
     *_OWN,
@@ -166,3 +186,6 @@ _ROWS = {shape.name: (shape, action) for shape, action in _ALL}
 SHOWN = frozenset(shape.name for shape, _ in _ALL if shape.shown)
 """The subcommands whose value the shell displays."""
 SHAPES = tuple(shape for shape, _ in _ROWS.values())
+_SENDING = ("", "panel", "doctor", "retry", "edit")
+SAYING = tuple(shape for shape in SHAPES if shape.name not in _SENDING)
+"""The subcommands that only say something, so that a panel can run them."""

@@ -7,7 +7,7 @@ what a value contains is never looked at again. Everything else stays as typed, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +43,14 @@ class _Unresolved(LookupError):
     """Nothing of the user's has that name, attribute or item."""
 
 
-def fill(text: str, namespace: Mapping[str, Any], *, strict: bool = False) -> Filled:
-    """Replace what resolves in the namespace.
+def fill(
+    text: str,
+    namespace: Mapping[str, Any],
+    *,
+    strict: bool = False,
+    standing: Collection[str] = (),
+) -> Filled:
+    """Replace what resolves in the namespace, but for the fields that are to stand as they are.
 
     Raises `UsageError` where a value exists and cannot be shown, and, if `strict`, where anything
     that looks like a name does not resolve.
@@ -52,6 +58,8 @@ def fill(text: str, namespace: Mapping[str, Any], *, strict: bool = False) -> Fi
     filled = Filled()
 
     def replaced(match: re.Match[str]) -> str:
+        if match[0] in standing:
+            return match[0]
         try:
             return _value(match, namespace, filled)
         except _Unresolved:
@@ -62,6 +70,11 @@ def fill(text: str, namespace: Mapping[str, Any], *, strict: bool = False) -> Fi
     if strict and filled.missing:
         raise UsageError(f"nothing is called {', '.join(filled.missing)}; nothing was sent")
     return filled
+
+
+def fields_of(text: str) -> set[str]:
+    """What looks like a field in a text, braces and all."""
+    return {match[0] for match in _FIELD.finditer(text)}
 
 
 def resolve(expression: str, namespace: Mapping[str, Any]) -> Any:

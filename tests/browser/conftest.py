@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.listener import Listener, listening
 from tests.browser.page import OpenPage, pages
@@ -15,6 +15,8 @@ from tests.browser.replies import Replies
 from tests.browser.server import Server, jupyter
 from tests.gateways import Served, served
 
+# A busy machine is no fault of a page's.
+expect.set_options(timeout=30_000)
 ARGUMENTS = """
     --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync
@@ -51,6 +53,26 @@ def server(
     chromium: str, far: Served, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     with jupyter(tmp_path_factory.mktemp("jupyter"), far.environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def limiting(
+    chromium: str, far: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server that drops a kernel's messages beyond 100 a second."""
+    limit = "--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=100"
+    with jupyter(tmp_path_factory.mktemp("limiting"), far.environment, limit) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lacking(
+    chromium: str, far: Served, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server whose pages have no anywidget, though the kernel has it."""
+    home = tmp_path_factory.mktemp("lacking")
+    with jupyter(home, far.environment, lacking="anywidget") as running:
         yield running
 
 

@@ -102,6 +102,13 @@ class Page:
         """Save, as a user does."""
         self.command("docmanager:save")
 
+    def restart(self) -> None:
+        """Restart the kernel, as a user does."""
+        self.page.evaluate(_RUN, ["notebook:restart-kernel", None])
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+        self.wait_until_ran()
+        self.page.wait_for_function(_READY)
+
     def command(self, name: str, **arguments: Any) -> None:
         """Execute one of the front end's commands to its end."""
         self.page.evaluate(
@@ -142,12 +149,19 @@ OpenPage = Callable[..., Page]
 def pages(browser: Browser, server: Server) -> Iterator[OpenPage]:
     """Opens notebooks, each in a fresh profile; `scale` makes a sharper picture.
 
+    Another `server` than the usual one can be named.
+
     At a good end, none of the pages may have asked anything of any other origin.
     """
     opened: list[Page] = []
 
     def open_one(
-        path: str, *, app: App = "lab", size: tuple[int, int] = (1280, 900), scale: float = 1
+        path: str,
+        *,
+        app: App = "lab",
+        size: tuple[int, int] = (1280, 900),
+        scale: float = 1,
+        server: Server = server,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, device_scale_factor=scale
@@ -160,6 +174,6 @@ def pages(browser: Browser, server: Server) -> Iterator[OpenPage]:
     finally:
         for page in opened:
             page.page.context.close()
-            server.end_session(page.path)
+            page.server.end_session(page.path)
     foreign = [url for page in opened for url in page.foreign]
     assert not foreign, f"asked of others: {foreign}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -24,8 +25,15 @@ class Replies(list[str]):
         self.held = threading.Event()
         self.go_on = threading.Event()
 
+    @property
+    def prompts(self) -> list[str]:
+        """What each request asked last, without the turns before it."""
+        whole = re.compile(r"(?:.*\nUser: (.*)\nAssistant:)", re.DOTALL)
+        found = [(whole.fullmatch(prompt), prompt) for prompt in self._backend.prompts]
+        return [match[1] if match else prompt for match, prompt in found]
+
     def __iter__(self) -> Iterator[str]:
-        for piece in self.to.get(self._backend.prompts[-1], ["ok"]):
+        for piece in self.to.get(self.prompts[-1], ["ok"]):
             if piece == HOLD:
                 self.held.set()
                 self.go_on.wait(PATIENCE)

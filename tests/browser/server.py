@@ -68,17 +68,26 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter(home: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """A server with two kernels of this Python: `python3`, and `scripted` with this environment."""
+def jupyter(
+    home: Path, environment: Mapping[str, str], *options: str, lacking: str = ""
+) -> Iterator[Server]:
+    """A server with two kernels of this Python: `python3`, and `scripted` with this environment.
+
+    `options` go onto its command line; its pages have no front-end extension `lacking`.
+    """
     root = home / "notebooks"
     root.mkdir(parents=True)
     _write_settings(home / "config")
+    if lacking:
+        file = home / "config" / "labconfig" / "page_config.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps({"disabledExtensions": {lacking: True}}))
     _write_kernel(home / "data" / "kernels" / "python3", {})
     _write_kernel(home / "data" / "kernels" / "scripted", environment)
     server = Server(f"http://127.0.0.1:{_free_port()}", root)
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            _command(server), env=_environment(home), cwd=root, stdout=log, stderr=log
+            [*_command(server), *options], env=_environment(home), cwd=root, stdout=log, stderr=log
         )
         try:
             _wait_until_ready(server, process, home / "server.log")

@@ -1,0 +1,1 @@
+"""The chat panel without a browser."""
