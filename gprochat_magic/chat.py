@@ -99,7 +99,13 @@ class Chat:
         return self._line
 
     async def ask(self, prompt: str, **options: Any) -> Reply:
-        """Send a prompt and await the whole reply. Keywords are those of `Options`.
+        """Send a prompt and await the whole reply.
+
+        Keywords, all optional: `model`; `system`, the instructions; `turns`, how many earlier turns
+        go along (-1: all that fit the token budget); `history=False`, to send none and keep
+        nothing; `timeout`, seconds for the whole reply; `proxy`; `parameters`, a mapping such as
+        `{"temperature": 0, "max_tokens": 200}`; `cache`, "use" or "refresh". What is not given is
+        as the settings say.
 
         Raises `GPROChatError`s; the text that had arrived is in `partial` and in the conversation.
         """
@@ -111,7 +117,11 @@ class Chat:
         return run.reply()
 
     async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[str]:
-        """Send a prompt and yield the reply as it arrives. Keywords are those of `Options`."""
+        """Send a prompt and yield the reply as it arrives, never an empty piece.
+
+        Keywords and errors are those of `ask`. Leaving the loop stops the reply; what had arrived
+        is kept in the conversation.
+        """
         await self._let_go()
         run = self.start(prompt, Options(**options))
         async with contextlib.aclosing(self.taken(run)) as events:
@@ -243,7 +253,7 @@ def _here() -> object:
 def ask(prompt: str, **options: Any) -> Reply:
     """Send a prompt from synchronous code and return the whole reply.
 
-    Works in a notebook, a script, and inside a running loop. Keywords are those of `Options`.
-    Raises `GPROChatError`s.
+    Works in a notebook, a script, and inside a running loop; Ctrl-C stops it. The prompt goes to
+    the current conversation. Keywords and errors are those of `Chat.ask`.
     """
     return Chat().ask_blocking(prompt, **options)

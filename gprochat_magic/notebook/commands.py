@@ -6,6 +6,7 @@ import asyncio
 import platform
 import re
 import sys
+import textwrap
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ def _help(magics: GPROChatMagics, argument: str) -> str:
         return grammar.overview(SHAPES)
     for shape in SHAPES:
         if shape.name == argument:
-            return "\n".join([shape.usage, f"  {shape.help}", *_flags_in(shape)])
+            about = textwrap.indent(textwrap.fill(shape.help, 96), "  ")
+            return "\n".join([shape.usage, about, *_flags_in(shape)])
     raise UsageError(f"no subcommand {argument!r}; %gprochat help lists them")
 
 
@@ -101,8 +103,8 @@ def _flags_in(shape: Shape) -> list[str]:
     """What the flags of a subcommand do, a line each, where they are those of a prompt."""
     words = re.findall(r"-[-\w]+", shape.argument)
     known = [grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME]
-    flags = shape.flags or dict.fromkeys(known)
-    return [f"  {flag.spelling:<28}{flag.help}" for flag in flags]
+    flags = shape.flags or (grammar.FLAGS if "[FLAGS]" in shape.argument else dict.fromkeys(known))
+    return list(map(grammar.row_of, flags))
 
 
 def _doctor(magics: GPROChatMagics, argument: str) -> str:

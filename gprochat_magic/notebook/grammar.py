@@ -20,6 +20,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from gprochat_magic.notebook import formats, insertion, values
 from gprochat_magic.notebook.shapes import Row as Row
 from gprochat_magic.notebook.shapes import Shape as Shape
+from gprochat_magic.notebook.shapes import in_columns
 
 
 @dataclass(frozen=True)
@@ -282,8 +283,8 @@ def _parser(flags: tuple[Flag, ...]) -> MagicArgumentParser:
 
 def overview(commands: Collection[Shape]) -> str:
     """The whole help: every form, flag and subcommand."""
-    flags = "\n".join(f"  {flag.spelling:<28}{_described(flag)}" for flag in FLAGS)
-    rows = "\n".join(f"  {shape.usage:<34}{shape.help}" for shape in commands)
+    flags = "\n".join(map(row_of, FLAGS))
+    rows = "\n".join(in_columns(shape.usage, shape.help, width=34) for shape in commands)
     return (
         "%%gprochat [flags]         the cell is the prompt\n"
         "%gprochat [flags] TEXT     one line is the prompt\n"
@@ -294,5 +295,7 @@ def overview(commands: Collection[Shape]) -> str:
     )
 
 
-def _described(flag: Flag) -> str:
-    return flag.help + (f": {'|'.join(flag.choices)}" if flag.choices else "")
+def row_of(flag: Flag) -> str:
+    """What help says of a flag."""
+    choices = f": {'|'.join(flag.choices)}" if flag.choices else ""
+    return in_columns(flag.spelling, flag.help + choices, width=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,3 +42,10 @@ class Shape:
 
 Row = tuple[Shape, Callable[[Any, str], Any]]
 """A subcommand and what it does: given the magics and its argument, it says text or sends."""
+
+
+def in_columns(left: str, right: str, *, width: int) -> str:
+    """A row of help: what is typed, and from column `width` on what it does, in lines of 100."""
+    first = f"  {left:<{width}}" if len(left) < width - 1 else f"  {left}\n{' ' * (width + 2)}"
+    lines = textwrap.wrap(right, 98 - width, break_on_hyphens=False)
+    return first + f"\n{' ' * (width + 2)}".join(lines)

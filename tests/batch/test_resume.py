@@ -126,8 +126,8 @@ def test_another_model_is_another_answer(chat: Chat, far: Far, other: dict[str, 
     assert sent.get("seed") == other.get("parameters", {}).get("seed")
 
 
-def test_one_poisoned_row_is_an_error_in_its_place(chat: Chat, far: Far) -> None:
-    """F133: the others are answered; `retry_failed` asks that one alone."""
+def test_F133_one_poisoned_row_is_an_error_in_its_place(chat: Chat, far: Far) -> None:
+    """The others are answered; `retry_failed` asks that one alone."""
     far.backend.script = lambda prompt, t: BackendError(400, "poison") if prompt == "3" else prompt
     answers = chat.map("{item}", range(6), progress=False)
 

@@ -353,6 +353,8 @@ def test_help_names_each_flag_and_argument(k: Kernel, shape: grammar.Shape) -> N
     said = k.run(f"%gprochat help {shape.name}").stdout
 
     assert said.startswith(f"%gprochat {shape.name} {shape.argument}".strip() + "\n")
+    assert all(len(line) <= 100 for line in said.splitlines()[1:])
+    said = " ".join(said.split())
     assert shape.help in said
     for flag in grammar.FLAGS:
         words = re.findall(r"--?[\w-]+", f"{shape.pattern} {shape.argument}")

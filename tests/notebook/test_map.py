@@ -163,7 +163,7 @@ MAPS = {
 
 
 @pytest.mark.parametrize("how", MAPS)
-def test_stop_keeps_what_is_done(k: Kernel, far: Far, how: str) -> None:
+def test_F133_stop_keeps_what_is_done(k: Kernel, far: Far, how: str) -> None:
     """Interrupted, a cell says how many rows are kept; run again, it asks for the others."""
     far.backend.seconds = 0.05
     cell = MAPS[how].format(what=how)
