@@ -28,7 +28,7 @@ def command_in(text: str) -> tuple[str, str] | None:
     if not line.startswith("/") or "\n" in line or not offered():
         return None
     try:
-        typed = grammar.parse(line[1:], None, commands.SAYING)
+        typed = grammar.parse(line[1:], None, commands.SHAPES)
     except UsageError:
         return None
     return (typed.command, typed.text) if typed.command else None
@@ -40,6 +40,8 @@ def said(text: str, command: tuple[str, str]) -> Message:
     assert isinstance(magics, GPROChatMagics)
     turn = Turn(text, state="complete")
     try:
+        if command[0] not in {shape.name for shape in commands.SAYING}:
+            raise UsageError(f"{command[0]} needs a cell: %gprochat {text.strip()[1:]}")
         outcome = commands.told(magics, *command)
     except UsageError as error:
         outcome = str(error)

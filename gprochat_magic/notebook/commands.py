@@ -188,6 +188,9 @@ _ROWS = {shape.name: (shape, action) for shape, action in _ALL}
 SHOWN = frozenset(shape.name for shape, _ in _ALL if shape.shown)
 """The subcommands whose value the shell displays."""
 SHAPES = tuple(shape for shape, _ in _ROWS.values())
-_SENDING = ("", "panel", "doctor", "retry", "edit")
-SAYING = tuple(shape for shape in SHAPES if shape.name not in _SENDING)
-"""The subcommands that only say something, so that a panel can run them."""
+_OF_A_CELL = frozenset(
+    {"", "panel", "doctor", "fix", "explain", "insert", "key", "map", "retry", "edit"}
+)
+SAYING = tuple(shape for shape in SHAPES if shape.name not in _OF_A_CELL)
+"""The subcommands that only say something, so that a panel can run them: the others send, show a
+display of their own, ask for what is typed unseen, or put code into a cell."""
