@@ -341,6 +341,18 @@ def test_an_awaited_reply_is_interrupted_in_silence_too(far: Served, far_kernel:
     assert far_kernel.run("1 + 1").status == "ok"
 
 
+def press_stop(k: Kernel, far: Served) -> None:
+    """Interrupt until the server sees a reply left.
+
+    Its request is there a moment before the kernel waits for it, and until it does, one whose loop
+    runs ignores SIGINT.
+    """
+    for _ in range(50):
+        k.interrupt()
+        if far.backend.wait_closed(1, 0.2):
+            return
+
+
 def test_an_interrupt_of_a_background_task_does_not_end_the_kernel(
     endless: Served, far_kernel: Kernel
 ) -> None:
@@ -355,11 +367,7 @@ def test_an_interrupt_of_a_background_task_does_not_end_the_kernel(
     )
     with endless.backend.changed:
         endless.backend.changed.wait_for(lambda: len(endless.backend.asked) > asked, 10)
-    # The request is there a moment before the task waits; until it does, the kernel ignores SIGINT.
-    for _ in range(50):
-        far_kernel.interrupt()
-        if endless.backend.wait_closed(1, 0.2):
-            break
+    press_stop(far_kernel, endless)
 
     assert endless.backend.closed == 1
     assert far_kernel.value("type(task.exception()).__name__") == "StreamInterruptedError"
@@ -382,7 +390,7 @@ def test_an_interrupt_of_a_cell_that_awaits(
     cell = far_kernel.start(BLOCKING[place])
     with endless.backend.changed:
         endless.backend.changed.wait_for(lambda: len(endless.backend.asked) > asked, 10)
-    far_kernel.interrupt()
+    press_stop(far_kernel, endless)
     ran = far_kernel.finish(cell)
 
     assert ran.status == "error"
