@@ -361,7 +361,9 @@ def test_F112_a_gateway_that_dies_between_the_look_and_the_send(near: None, chat
         dead.bind(old.socket)
         replies = asyncio.run(_both(chat.ask("hello"), Chat("beside it").ask("hello")))
     new = engine.shared().run(target())
+    late = engine.shared().run(embedded.shared().restart("demo", old))
 
+    assert late == new  # a send that failed at the old one does not take the new one away
     assert [reply.state for reply in replies] == ["complete"] * 2
     assert new.socket != old.socket
     assert new.secret != old.secret
