@@ -354,6 +354,9 @@ def test_F112_a_gateway_that_dies_between_the_look_and_the_send(near: None, chat
     async def target() -> Target:
         return await embedded.shared().target("demo")
 
+    async def restarted(failed: Target) -> Target:
+        return await embedded.shared().restart("demo", failed)
+
     old = engine.shared().run(target())
     # The file is there and nobody listens, so only a connection can tell.
     Path(old.socket).unlink()
@@ -361,7 +364,7 @@ def test_F112_a_gateway_that_dies_between_the_look_and_the_send(near: None, chat
         dead.bind(old.socket)
         replies = asyncio.run(_both(chat.ask("hello"), Chat("beside it").ask("hello")))
     new = engine.shared().run(target())
-    late = engine.shared().run(embedded.shared().restart("demo", old))
+    late = engine.shared().run(restarted(old))
 
     assert late == new  # a send that failed at the old one does not take the new one away
     assert [reply.state for reply in replies] == ["complete"] * 2
