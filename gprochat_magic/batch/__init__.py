@@ -79,7 +79,10 @@ def _told(run: Run) -> Iterator[None]:
 def _say(run: Run, bar: Progress) -> None:
     bar.show(run.counts)
     counts = run.counts
-    remarks = [*counts.notes]
+    # A saved notebook keeps no bar but its beginning, so that what became of it is told in words.
+    answered = counts.done - counts.failed
+    remarks = [f"rows answered: {answered:,} of {counts.total:,}, {counts.cached:,} from the cache"]
+    remarks += counts.notes
     if counts.failed:
         remarks.append(
             f"failed rows: {counts.failed:,}; .failed lists them, .retry_failed() asks them again"

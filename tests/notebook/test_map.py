@@ -45,10 +45,11 @@ def afresh(far: Far) -> None:
 
 
 def test_a_line(k: Kernel, far: Far) -> None:
-    """-o and --col: the frame with the answers, in a variable; only the bar is displayed."""
+    """-o and --col: the frame with the answers, in a variable; the bar, and its end in words, are displayed."""
     ran = k.run('%gprochat map -o out --col answer "Classify {review}, don\'t ask" df')
 
     assert ran.status == "ok", ran.stdout
+    assert "rows answered: 2 of 2, 0 from the cache" in ran.stdout
     assert [shown for shown in ran.shown if "text/html" in shown] == []
     assert ["Classify good, don't ask", "Classify bad, don't ask"] == sorted(
         far.backend.asked, reverse=True
