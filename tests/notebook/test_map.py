@@ -45,7 +45,7 @@ def afresh(far: Far) -> None:
 
 
 def test_a_line(k: Kernel, far: Far) -> None:
-    """-o and --col: the frame with the answers, in a variable; the bar and its end in words are seen."""
+    """-o and --col: the frame with the answers, in a variable; the bar is shown, and its end."""
     ran = k.run('%gprochat map -o out --col answer "Classify {review}, don\'t ask" df')
 
     assert ran.status == "ok", ran.stdout
