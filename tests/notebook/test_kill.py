@@ -38,7 +38,7 @@ def test_F73_kill_while_streaming_and_writing(tmp_path: Path, kills: int) -> Non
             for _ in range(kills):
                 k.run("%gprochat new")
                 k.start(CELL.format(start=len(finished) + 1000 * len(far.backend.asked)))
-                finished |= _reported_until(k, time.monotonic() + rng.uniform(0.2, 1.2))
+                finished |= _reported_until(k, time.monotonic() + rng.uniform(0.05, 0.75))
                 k.manager.restart_kernel(now=True)
                 finished |= _left_over(k)
                 k.client.wait_for_ready(timeout=60)
