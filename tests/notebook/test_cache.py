@@ -14,18 +14,33 @@ from tests.gateways import Served, served
 from tests.kernels import Kernel, Ran, kernel
 
 
-@pytest.fixture
-def far() -> Iterator[Served]:
-    with served() as gateway:
-        yield gateway
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Served]:
+    with served() as running:
+        yield running
 
 
 @pytest.fixture
-def k(far: Served, tmp_path: Path) -> Iterator[Kernel]:
-    """A kernel that keeps its replies in a file."""
-    store = str(tmp_path / "history.sqlite")
-    with kernel(**far.environment, GPROCHAT_STORE=store, GPROCHAT_WIRE="turns") as started:
+def far(gateway: Served) -> Served:
+    """A gateway that was asked nothing yet."""
+    backend = gateway.backend
+    backend.asked.clear()
+    backend.pieces, backend.pause, backend.refusal = ["ok"], 0.0, None
+    return gateway
+
+
+@pytest.fixture(scope="module")
+def one_kernel(gateway: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    store = str(tmp_path_factory.mktemp("history") / "history.sqlite")
+    with kernel(**gateway.environment, GPROCHAT_STORE=store, GPROCHAT_WIRE="turns") as started:
         yield started
+
+
+@pytest.fixture
+def k(one_kernel: Kernel) -> Kernel:
+    """A kernel that keeps its replies in a file, with an empty conversation and no reply kept."""
+    one_kernel.run("%gprochat new\n%gprochat cache clear")
+    return one_kernel
 
 
 def text(ran: Ran) -> str:
