@@ -14,6 +14,7 @@ from gprochat_magic import batch, config, conversations, engine
 from gprochat_magic.conversation import Conversation, Turn
 from gprochat_magic.draft import Draft, checked, unsent
 from gprochat_magic.errors import BadRequestError, ConversationBusyError
+from gprochat_magic.line import Line
 from gprochat_magic.messages import format_prompt, well_formed
 from gprochat_magic.provider import GPROChat
 from gprochat_magic.reply import Reply, usage
@@ -87,14 +88,14 @@ class Chat:
         return _reply(line[-1], line[-1].prompt, number=len(line)) if line else None
 
     @classmethod
-    def of(cls, line: conversations.Line) -> Chat:
+    def of(cls, line: Line) -> Chat:
         """A chat in an open conversation."""
         chat = cls.__new__(cls)
         chat._line = line
         return chat
 
     @property
-    def line(self) -> conversations.Line:
+    def line(self) -> Line:
         """The open conversation, which two chats of one name have in common."""
         return self._line
 

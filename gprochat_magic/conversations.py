@@ -6,23 +6,20 @@ to the store at once and never waited for on an event loop.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from gprochat_magic import config
 from gprochat_magic.conversation import Change, Conversation
 from gprochat_magic.errors import ConfigError, GPROChatError
+from gprochat_magic.line import Line, tell
 from gprochat_magic.store import Hit, Outcome, Store, Summary
-from gprochat_magic.stream import Stream
 
 MEMORY = ":memory:"
 """The setting of `store` under which nothing is written."""
@@ -31,26 +28,6 @@ UNNAMED = "chat"
 
 Kept = concurrent.futures.Future[Outcome]
 """Resolves when a change is in the file, or is known to stay in memory for now."""
-
-
-class Line:
-    """An open conversation, with what makes its sends wait for one another."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self.conversation = conversation
-        self.readers: list[tuple[object, Stream[Any]]] = []
-        """Who is taking a reply now, and that reply; one in the background may be among them."""
-        self._lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self.kept_in: object = None
-        """The file, or the store in memory, that has this conversation."""
-
-    @property
-    def lock(self) -> asyncio.Lock:
-        """What sends hold in turn. A new loop, after a stop of the engine, has one of its own."""
-        loop = asyncio.get_running_loop()
-        if self._lock is None or self._lock[0] is not loop:
-            self._lock = loop, asyncio.Lock()
-        return self._lock[1]
 
 
 class Conversations:
@@ -114,7 +91,7 @@ class Conversations:
         """Open a conversation and make it the current one."""
         with self._opening:
             self._current = self.open(name)
-            _tell(self._current)
+            tell(self._current)
             return self._current
 
     def new(self, name: str = "") -> Line:
@@ -166,7 +143,7 @@ class Conversations:
             source = self.current.conversation
             line = self.adopt(source.copied(self._sound(name or self.free_name(source.name))))
             self._current = line
-            _tell(line)
+            tell(line)
             return line
 
     def summaries(self) -> list[Summary]:
@@ -211,7 +188,7 @@ class Conversations:
                 change = conversation.turns()
             kept = [self.store.save(conversation.id, turn) for turn in change]
             self.store.set_head(conversation.id, conversation.head)
-        _tell(line)
+        tell(line)
         return kept[-1] if kept else None
 
     def notices(self) -> list[str]:
@@ -289,27 +266,6 @@ _RUN = _run_id()
 """This process, for the store: a notebook's earlier conversations are those of another run."""
 
 _shared: Conversations | None = None
-_watchers: list[Callable[[Line], object]] = []
-
-
-def watch(watcher: Callable[[Line], object]) -> Callable[[], None]:
-    """Have a function told of each conversation that changes or is put in use.
-
-    Returns what ends that. It is called in the thread that made the change; it must neither wait
-    nor raise.
-    """
-    _watchers.append(watcher)
-
-    def end() -> None:
-        with contextlib.suppress(ValueError):  # ended before
-            _watchers.remove(watcher)
-
-    return end
-
-
-def _tell(line: Line) -> None:
-    for watcher in tuple(_watchers):
-        watcher(line)
 
 
 def shared() -> Conversations:

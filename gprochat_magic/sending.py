@@ -16,9 +16,10 @@ from typing import Any
 
 from gprochat_magic import caching, config, conversations, embedded, engine, tally
 from gprochat_magic.conversation import Change, Conversation, Turn, Window, estimate_tokens
-from gprochat_magic.conversations import Conversations, Line
+from gprochat_magic.conversations import Conversations
 from gprochat_magic.draft import Draft, checked, drafted, turns_of, unsent
 from gprochat_magic.errors import GPROChatError, StreamInterruptedError
+from gprochat_magic.line import Line
 from gprochat_magic.messages import ImagePart, text_of
 from gprochat_magic.provider import clock, limits_of, proxy_of, target_of
 from gprochat_magic.retry import Waiting

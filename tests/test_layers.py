@@ -18,7 +18,7 @@ FLOORS: list[set[str]] = [
     {"fields", "messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "album", "engine", "tally", "markup", "target", "body"},
     {"conversation"},
-    {"refusal"},
+    {"line", "refusal"},
     {"markdown", "attempt", "gateway", "store"},
     {"reply", "transport", "embedded", "conversations", "transcript", "listing"},
     {"provider", "caching"},

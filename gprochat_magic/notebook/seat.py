@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from gprochat_magic import config, conversations, engine
 from gprochat_magic.chat import Chat
-from gprochat_magic.conversations import Line
 from gprochat_magic.errors import GPROChatError
+from gprochat_magic.line import Line, watch
 from gprochat_magic.notebook import asides, protocol, shown, variables
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.notebook.talk import State, Talk, talk_in
@@ -58,7 +58,7 @@ class Seat:
         self._names: list[str] = []
         self._signature: object = None
         self._closed = False
-        self._unwatch = conversations.watch(self._changed)
+        self._unwatch = watch(self._changed)
 
     def close(self) -> None:
         """Show nothing more. A run that is on its way goes on."""

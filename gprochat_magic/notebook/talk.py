@@ -22,8 +22,8 @@ from IPython.core.error import UsageError
 from gprochat_magic import markdown
 from gprochat_magic.chat import Chat, Run
 from gprochat_magic.conversation import Turn
-from gprochat_magic.conversations import Line
 from gprochat_magic.errors import GPROChatError
+from gprochat_magic.line import Line
 from gprochat_magic.notebook import protocol, shown
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.retry import Waiting
