@@ -66,7 +66,8 @@ class Gemini(Served):
             str(model.get("name", "")).removeprefix("models/")
             for model in listed
             if isinstance(model, dict)
-            and "generateContent" in model.get("supportedGenerationMethods", ())
+            and isinstance(ways := model.get("supportedGenerationMethods"), list)
+            and "generateContent" in ways
         ]
 
     async def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncGenerator[str]:
@@ -83,7 +84,8 @@ class Gemini(Served):
                 told = f"{self.where} refused the prompt: {why}{_blocked_by(more)}"
                 raise BackendError(422, told)
         candidate = _candidate(event)
-        reason = candidate.get("finishReason")
+        # A text, whatever was sent: it is looked up and shown.
+        reason = str(candidate.get("finishReason") or "")
         return Said(
             _text(candidate),
             ends=bool(reason),
