@@ -137,6 +137,9 @@ async def _hear(answer: Answer, read: Any) -> None:
             piece.encode()
             if isinstance(piece, Usage):
                 assert type(piece.sent) is type(piece.received) is int
+                assert (
+                    0 <= min(piece.sent, piece.received) <= max(piece.sent, piece.received) < 2**53
+                )
     except BackendError as error:
         _check_status(error.status)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.properties import VARIABLE
 
-EXAMPLES = 150
+EXAMPLES = 120
 
 
 @pytest.mark.fuzz

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from gprochat_magic.config import Secret
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Usage, counted
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
 from gprochat_magic.gateway.backends.served import Served
@@ -167,7 +167,7 @@ def _blocked_by(holder: Mapping[Any, Any]) -> str:
 
 def _usage(event: Event) -> Usage | None:
     match event.get("usageMetadata"):
-        case {"promptTokenCount": int(sent), "candidatesTokenCount": int(received), **more}:
+        case {"promptTokenCount": sent, "candidatesTokenCount": int(received), **more}:
             thoughts = more.get("thoughtsTokenCount")
-            return Usage(sent, received + (thoughts if isinstance(thoughts, int) else 0))
+            return counted(sent, received + (thoughts if isinstance(thoughts, int) else 0))
     return None
