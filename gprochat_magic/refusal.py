@@ -30,6 +30,7 @@ from gprochat_magic.errors import (
     TLSVerificationError,
     UnexpectedContentError,
 )
+from gprochat_magic.messages import well_formed
 from gprochat_magic.retry import retry_after
 
 MOST_WORDS = 2048
@@ -51,7 +52,7 @@ def words(body: bytes, hide: Iterable[str] = ()) -> str:
     # Before the cut, which could leave half a secret.
     for secret in filter(None, hide):
         text = text.replace(secret, "****")
-    text = text.encode()[:MOST_WORDS].decode("utf-8", "ignore")
+    text = well_formed(text).encode()[:MOST_WORDS].decode("utf-8", "ignore")
     return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text).split())
 
 

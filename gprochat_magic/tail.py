@@ -23,6 +23,11 @@ def tail(sent: int, received: int) -> bytes:
     return _MARK + json.dumps({"sent": sent, "received": received}).encode()
 
 
+def _is_count(*numbers: int) -> bool:
+    # A bool is an int to Python.
+    return all(type(number) is int and 0 <= number < 1 << 53 for number in numbers)
+
+
 class Tail:
     """Takes the bytes of a body, cut anywhere; gives those of the text and keeps the rest.
 
@@ -54,6 +59,6 @@ class Tail:
         except ValueError:
             return None
         match told:
-            case {"sent": int(sent), "received": int(received)} if sent >= 0 and received >= 0:
+            case {"sent": int(sent), "received": int(received)} if _is_count(sent, received):
                 return sent, received
         return None

@@ -60,6 +60,22 @@ def _put(path: Path, text: str) -> None:
         ) from None
 
 
+def load(path: Path, name: str) -> Conversation:
+    """A conversation from a file, under a name and with fresh ids.
+
+    Raises `ConfigError` for a file that cannot be read, and for what `read` refuses.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path} is larger than {LARGEST >> 20} MiB", hint="Split it.")
+        # As bytes: reading it as text would change the line ends inside of turns.
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        what = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise ConfigError(f"{path} cannot be read: {what}", hint="Check the name.") from None
+    return read(text, path.suffix, name)
+
+
 def read(text: str, suffix: str, name: str) -> Conversation:
     """A conversation from the text of a file, under a name and with fresh ids.
 
@@ -90,12 +106,18 @@ def _to_json(conversation: Conversation) -> str:
 
 
 def _from_json(text: str, name: str) -> Conversation:
-    content = json.loads(text)
+    content = _json(text)
     tree = content.get("gprochat") if isinstance(content, dict) else None
     if tree is not None:
         return Conversation(name, turns=map(_turn, tree["turns"]), head=tree["head"])
     messages = content["messages"] if isinstance(content, dict) else content
     return _in_line(name, _paired((each["role"], _text(each["content"])) for each in messages))
+
+
+def _json(text: str) -> Any:
+    """What JSON says, without the lone surrogates that its escapes can spell."""
+    content = json.loads(text)
+    return json.loads(well_formed(json.dumps(content, ensure_ascii=False)))
 
 
 def _text(content: Any) -> str:
@@ -157,15 +179,17 @@ def _to_markdown(conversation: Conversation) -> str:
     for number, turn in enumerate(conversation.line(), 1):
         parts.append(f"<!-- gprochat {mark} user -->\n**{number}. You**\n\n{turn.prompt}\n")
         if turn.reply:
-            who = turn.model or "Reply"
+            who = " ".join(turn.model.split()) or "Reply"  # one line: text begins behind it
             parts.append(f"<!-- gprochat {mark} assistant -->\n**{who}**\n\n{turn.reply}\n")
     return "\n".join(parts) + f"\n<!-- gprochat {mark} end -->\n"
 
 
 def _from_markdown(text: str, name: str) -> Conversation:
-    found = re.search(r"^<!-- gprochat ([0-9a-f]{8}) user -->$", text, re.MULTILINE)
+    found = re.search(r"^<!-- gprochat ([0-9a-f]{8}) user -->(\r?)$", text, re.MULTILINE)
     if found is None:
         raise ValueError("no marks")
+    if found[2]:
+        text = text.replace("\r\n", "\n")  # an editor has changed every line end, also ours
     mark = re.compile(rf"^<!-- gprochat {found[1]} (user|assistant|end) -->\n", re.MULTILINE)
     _, *pieces = mark.split(text)
     messages = [
@@ -214,7 +238,10 @@ def _load_cell(make: Any) -> Any:
 
 
 def _from_notebook(text: str, name: str) -> Conversation:
-    notebook: Any = _nbformat.reads(text, as_version=4)
+    try:
+        notebook: Any = _nbformat.reads(json.dumps(_json(text)), as_version=4)
+    except nbformat.ValidationError as error:
+        raise ValueError("not a notebook") from error
     return _in_line(name, _paired(filter(None, map(_message, notebook.cells))))
 
 

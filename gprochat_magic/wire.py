@@ -12,10 +12,11 @@ import codecs
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from gprochat_magic.errors import BadRequestError
 from gprochat_magic.messages import (
@@ -198,7 +199,7 @@ class Incoming:
 def parse(body: bytes) -> Incoming:
     """Read a request body strictly. Raises `MalformedRequest` for whatever is not the protocol."""
     try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise MalformedRequest("the body is not JSON in UTF-8") from None
     if not isinstance(content, dict):
@@ -251,8 +252,14 @@ _IMAGE = re.compile(r"image/(png|jpeg|gif|webp)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
-def _no_constant(name: str) -> None:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    # 1e999 would be infinite here and no JSON where it is sent on.
+    return number if math.isfinite(number) else _no_constant(digits)
 
 
 class Proof(NamedTuple):

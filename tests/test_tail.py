@@ -29,7 +29,15 @@ def test_unannounced_bytes_are_all_text() -> None:
 
 @pytest.mark.parametrize(
     "behind",
-    [b"", b"\xff", b"\xff{", b"\xff[1]", b'\xff{"sent": -1, "received": 2}', b"\xff" + b"1" * 999],
+    [
+        b"",
+        b"\xff",
+        b"\xff{",
+        b"\xff[1]",
+        b'\xff{"sent": -1, "received": 2}',
+        b'\xff{"sent": true, "received": 2}',
+        b"\xff" + b"1" * 999,
+    ],
 )
 def test_nonsense_tells_nothing(behind: bytes) -> None:
     """A gateway may be anybody's; what it tells is looked at."""

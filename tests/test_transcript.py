@@ -137,6 +137,7 @@ def test_an_exported_notebook_is_a_notebook() -> None:
         ("[" * 100_000, ".json"),
         ("# just a heading", ".md"),
         ("not a notebook", ".ipynb"),
+        ('{"cells": [{"cell_type": "code"}], "nbformat": 4, "nbformat_minor": 5}', ".ipynb"),
         ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', ".ipynb"),
         ("text", ".txt"),
     ],

@@ -9,7 +9,6 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import listing
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook.grammar import Row, Shape, flags_of
 from gprochat_magic.notebook.prompt import Filled
 
@@ -91,17 +90,8 @@ def _import(magics: GPROChatMagics, name: str) -> str:
     from gprochat_magic import transcript
 
     path = Path(name).expanduser()
-    try:
-        if path.stat().st_size > transcript.LARGEST:
-            raise ConfigError(
-                f"{path} is larger than {transcript.LARGEST >> 20} MiB", hint="Split it."
-            )
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        what = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise ConfigError(f"{path} cannot be read: {what}", hint="Check the name.") from None
     home = magics.conversations()
-    conversation = transcript.read(text, path.suffix, home.free_name(path.stem))
+    conversation = transcript.load(path, home.free_name(path.stem))
     home.adopt(conversation)
     name = conversation.name
     return f"{name}: {len(conversation)} turns read; %gprochat use {name} goes there."

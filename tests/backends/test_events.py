@@ -27,6 +27,14 @@ def test_events_are_the_same_wherever_the_bytes_are_cut() -> None:
     assert decode(*(bytes([byte]) for byte in STREAM)) == EVENTS
 
 
+def test_only_a_stream_begins_with_a_byte_order_mark() -> None:
+    """One that comes later is no mark, also where the first bytes came alone."""
+    later = b"\xef\xbb\xbfdata: x\n\n"
+
+    assert decode(b"\n" + later) == decode(b"\n", later) == []
+    assert decode(later[:1], later[1:2], later[2:]) == decode(later) == ["x"]
+
+
 def test_an_event_comes_as_soon_as_its_blank_line() -> None:
     """Nothing is held back until more arrives."""
     assert ["x"] == EventDecoder().feed(b"data: x\n\n")

@@ -124,6 +124,7 @@ REFUSALS = {
         [says(finishReason="RECITATION", finishMessage="from a book")],
         r"stopped the reply: RECITATION \(from a book\)",
     ),
+    "nonsense": ([says(finishReason=["STOP"])], r"stopped the reply: \['STOP'\]"),
     "no words left": ([says(finishReason="MAX_TOKENS")], "max_tokens"),
 }
 
@@ -194,6 +195,7 @@ async def test_models_are_those_that_answer_prompts(server: Scripted, backend: G
         "models": [
             {"name": "models/a", "supportedGenerationMethods": ["generateContent"]},
             {"name": "models/b", "supportedGenerationMethods": ["embedContent"]},
+            {"name": "models/c", "supportedGenerationMethods": 1},
         ]
     }
     server.lists = [whole("200 OK", json.dumps(listed).encode())]

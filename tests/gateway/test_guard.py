@@ -391,6 +391,7 @@ PART = {"parts": [{"text": "hello"}]}
         b'{"a":' * 100_000,
         body(options={"a": float("nan")}),
         body(options={"a": float("-inf")}),
+        body(options={"a": 1.5}).replace(b"1.5", b"1e999"),
         body(messages=[]),
         body(messages={"role": "user"}),
         body(messages=["hello"]),

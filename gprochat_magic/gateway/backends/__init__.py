@@ -60,6 +60,14 @@ class Usage(str):
         return f"Usage(sent={self.sent}, received={self.received})"
 
 
+def counted(sent: object, received: object) -> Usage | None:
+    """What a server said it counted; None where that is no count, of 2**53 or more for one."""
+    # A bool is an int to Python.
+    if not all(type(count) is int and 0 <= count < 1 << 53 for count in (sent, received)):
+        return None
+    return Usage(sent, received)  # type: ignore[arg-type]  # as was asked above
+
+
 class BackendError(Exception):
     """A backend cannot answer: a status, words for the reader, and seconds to wait, if known.
 

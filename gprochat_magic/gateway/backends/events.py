@@ -43,7 +43,9 @@ class EventDecoder:
         return self._events([*self._lines(self._rest + b"\n"), b""])
 
     def _lines(self, received: bytes) -> list[bytes]:
-        if not self._begun and len(received) >= len(_BOM):
+        if not self._begun:
+            if _BOM.startswith(received) and received != _BOM:
+                return [received]  # it may still become a byte order mark
             received, self._begun = received.removeprefix(_BOM), True
         if received.endswith(b"\r"):
             # A line feed may still follow, and would then be part of the same line end.

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from gprochat_magic.config import Secret
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Usage, counted
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
 from gprochat_magic.gateway.backends.served import Served
@@ -66,7 +66,8 @@ class Gemini(Served):
             str(model.get("name", "")).removeprefix("models/")
             for model in listed
             if isinstance(model, dict)
-            and "generateContent" in model.get("supportedGenerationMethods", ())
+            and isinstance(ways := model.get("supportedGenerationMethods"), list)
+            and "generateContent" in ways
         ]
 
     async def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncGenerator[str]:
@@ -83,7 +84,8 @@ class Gemini(Served):
                 told = f"{self.where} refused the prompt: {why}{_blocked_by(more)}"
                 raise BackendError(422, told)
         candidate = _candidate(event)
-        reason = candidate.get("finishReason")
+        # A text, whatever was sent: it is looked up and shown.
+        reason = str(candidate.get("finishReason") or "")
         return Said(
             _text(candidate),
             ends=bool(reason),
@@ -165,7 +167,7 @@ def _blocked_by(holder: Mapping[Any, Any]) -> str:
 
 def _usage(event: Event) -> Usage | None:
     match event.get("usageMetadata"):
-        case {"promptTokenCount": int(sent), "candidatesTokenCount": int(received), **more}:
+        case {"promptTokenCount": sent, "candidatesTokenCount": int(received), **more}:
             thoughts = more.get("thoughtsTokenCount")
-            return Usage(sent, received + (thoughts if isinstance(thoughts, int) else 0))
+            return counted(sent, received + (thoughts if isinstance(thoughts, int) else 0))
     return None

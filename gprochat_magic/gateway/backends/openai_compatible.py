@@ -11,7 +11,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from gprochat_magic.config import Secret, host_of, is_address
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Usage, counted
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
 from gprochat_magic.gateway.backends.served import Served
@@ -210,6 +210,6 @@ def _texts(parts: Sequence[object]) -> Iterator[str]:
 
 def _usage(event: Event) -> Usage | None:
     match event.get("usage"):
-        case {"prompt_tokens": int(sent), "completion_tokens": int(received)}:
-            return Usage(sent, received)
+        case {"prompt_tokens": sent, "completion_tokens": received}:
+            return counted(sent, received)
     return None
