@@ -67,6 +67,9 @@ class _Box(Generic[T]):
     def end(self, future: object) -> None:
         """The source has closed, or will never start: its future is done."""
         self.ended.set()
+        # The task holds its error, whose traceback holds the stream; and the stream's finalizer
+        # holds this box, for as long as there is a stream.
+        self._cancel_there = None
         self.put(_END)
 
     def start(self) -> bool:

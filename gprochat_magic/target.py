@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection
 
 from gprochat_magic.config import Secret
 from gprochat_magic.hosts import is_loopback
@@ -64,20 +66,59 @@ class Pool:
         self._sessions.clear()
 
 
+class _Checked(aiohttp.BaseConnector):
+    """Hands out no kept connection on which something came that nobody had asked for.
+
+    It would be taken for the answer to the next request. aiohttp looks only as it puts a connection
+    aside, and not at what comes while it lies there.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Connection | None:
+        while (kept := await super()._get(key, traces)) is not None and _spoken(kept):
+            kept.close()
+        return kept
+
+
+class _Tcp(_Checked, aiohttp.TCPConnector):
+    pass
+
+
+class _Unix(_Checked, aiohttp.UnixConnector):
+    pass
+
+
+def _spoken(kept: Connection) -> bool:
+    """Whether there is something to read: bytes, or that the other side has hung up."""
+    if kept.protocol is None or kept.protocol.should_close or kept.transport is None:
+        return True
+    socket = kept.transport.get_extra_info("socket")
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket], [], [], 0)[0])
+    # Not select, which knows no descriptor above 1023.
+    waiting = select.poll()
+    waiting.register(socket.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 def _connector(socket: str) -> aiohttp.BaseConnector:
     # No limit of its own: a send that waits here for another's connection would look like a
     # server that does not answer. Whoever sends many at once counts them himself.
     if socket:
-        return aiohttp.UnixConnector(socket, limit=0)
-    return aiohttp.TCPConnector(limit=0)
+        return _Unix(socket, limit=0)
+    return _Tcp(limit=0)
 
 
 def _reuse_noted() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
 
-    async def reused(session: object, context: Any, parameters: object) -> None:
-        if context.trace_request_ctx is not None:
-            context.trace_request_ctx["reused"] = True
+    def noted(*, reused: bool) -> Callable[[object, Any, object], Awaitable[None]]:
+        async def note(session: object, context: Any, parameters: object) -> None:
+            if context.trace_request_ctx is not None:
+                context.trace_request_ctx["reused"] = reused
 
-    trace.on_connection_reuseconn.append(reused)
+        return note
+
+    trace.on_connection_reuseconn.append(noted(reused=True))
+    # A kept one that was no good after all is followed by one of its own.
+    trace.on_connection_create_end.append(noted(reused=False))
     return trace

@@ -158,6 +158,11 @@ class RawServer:
         """The endpoint, with something in its query that no error may show."""
         return f"{self.scheme}://localhost:{self.port}/api/generate?key=query-canary"
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._tasks)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Run the script of one connection."""
         task = asyncio.current_task()
