@@ -12,16 +12,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from gprochat_magic.conversation import Turn
+from gprochat_magic.store.database import Database
+from gprochat_magic.store.operations import Known, Operation
+from gprochat_magic.store.records import Entry
 from tests.store.histories import (
     Children,
     Stores,
     fill,
     integrity,
+    is_held,
     prompts,
     said,
     sql,
@@ -32,6 +37,29 @@ from tests.store.histories import (
 def done(prompt: str, *, reply: str = "reply") -> Turn:
     """A finished turn."""
     return Turn(prompt, reply=reply, state="complete")
+
+
+@dataclass
+class Look(Operation):
+    """A change of nothing, which looks whether another kernel could write meanwhile."""
+
+    path: Path
+    held: bool = False
+
+    def apply(self, entry: Entry | None) -> Entry | None:
+        return entry
+
+    def write(self, database: Database, known: Known) -> None:
+        self.held = is_held(self.path)
+
+
+def test_F82_a_write_holds_the_lock_from_its_beginning(path: Path, open_store: Stores) -> None:
+    """Nobody can write between what a change reads and what it writes."""
+    store, look = open_store(), Look("", path)
+    fill(store, "held", 1)
+    store._writer.submit(look).result(10)
+
+    assert look.held
 
 
 @pytest.mark.parametrize(
