@@ -95,6 +95,23 @@ def test_F83_lock_held_by_another_process(
     assert store.save(conversation, done("later")).result(5) == "saved"
 
 
+def test_F83_a_short_lock_is_not_mentioned(child: Children, path: Path, open_store: Stores) -> None:
+    """A turn waits for a lock that is no news yet, and is saved without a word."""
+    store = open_store(patience=60)
+    conversation = fill(store, "locked", 1)
+    holder = child("hold", path)
+    said(holder)
+    future = store.save(conversation, done("waits"))
+    with pytest.raises(TimeoutError):  # long enough for some tries
+        future.result(1)
+    assert holder.stdin is not None
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+
+    assert future.result(10) == "saved"
+    assert store.notices == []
+
+
 def test_F83_waiting_states_of_a_turn_are_one(
     child: Children, path: Path, open_store: Stores
 ) -> None:

@@ -98,7 +98,7 @@ GUARDS = (
         "store/recovery.py",
         "        if side.exists():\n",
         "        if False:\n",
-        (_DAMAGE + "test_F87_side_file_does_not_reach_the_new_file",),
+        (_DAMAGE + "test_F87_side_file_goes_aside_with_its_file",),
     ),
     Guard(
         "only damage that is confirmed counts",
@@ -140,14 +140,14 @@ GUARDS = (
         "store/process.py",
         "            held.append(it.hold())\n",
         "            pass\n",
-        (_KILLS + "test_F71_fork_while_writing",),
+        (_KILLS + "test_F71_a_fork_waits_for_the_end_of_a_transaction",),
     ),
     Guard(
         "a lock is waited for in silence",
         "store/writer.py",
         "elif fault is Fault.LOCKED and self._is_patient():",
         "elif False:",
-        (_REFUSALS + "test_F83_lock_held_by_another_process", "tests/store/test_store.py"),
+        (_REFUSALS + "test_F83_a_short_lock_is_not_mentioned",),
     ),
     Guard(
         "a kept reply that changed is not there",

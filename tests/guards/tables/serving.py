@@ -199,7 +199,7 @@ GUARDS = (
         "gateway/clients.py",
         "if len(client.secret.reveal()) < SECRET_LENGTH:",
         "if False:",
-        (_GUARD, _SERVER + "test_F116_weak_secret"),
+        (_GUARD, _SERVER + "TestStart::test_F116_weak_secret"),
     ),
     Guard(
         "a secret has no colon",
@@ -227,14 +227,14 @@ GUARDS = (
         "gateway/server.py",
         "if not places.is_loopback(host) and not (secret and hosts):",
         "if False:",
-        (_SERVER + "test_F118_open_addresses_need_secret_and_hosts",),
+        (_SERVER + "TestStart::test_F118_open_addresses_need_secret_and_hosts",),
     ),
     Guard(
         "loopback is all that is bound",
         "gateway/place.py",
         "socket.create_server((literal, port), family=family)",
         'socket.create_server(("", port), family=family)',
-        (_SERVER + "test_F111_tcp_is_reached_on_loopback_only",),
+        (_SERVER + "TestPlace::test_F111_tcp_is_reached_on_loopback_only",),
     ),
     Guard(
         "another user of the machine is refused",
@@ -262,7 +262,7 @@ GUARDS = (
         "gateway/app.py",
         "        transport.close()\n        return response\n",
         "        return response\n",
-        (_APP + "test_F113_a_reply_that_fails_has_no_end",),
+        (_APP + "TestFailure::test_F113_a_reply_that_fails_has_no_end",),
     ),
     Guard(
         "a reader that leaves ends the backend",
@@ -277,8 +277,8 @@ GUARDS = (
         'return f"the backend failed with {type(error).__name__}"',
         'return f"the backend failed with {error!r}"',
         (
-            _APP + "test_F113_a_reply_that_fails_has_no_end",
-            _APP + "test_a_refusal_before_the_first_text_is_a_status",
+            _APP + "TestFailure::test_F113_a_reply_that_fails_has_no_end",
+            _APP + "TestFailure::test_a_refusal_before_the_first_text_is_a_status",
         ),
     ),
     Guard(
@@ -286,7 +286,7 @@ GUARDS = (
         "gateway/clients.py",
         'if os.name == "posix" and stat.S_IMODE(about.st_mode) & 0o077:',
         "if False:",
-        ("tests/gateway/test_service.py::test_a_file_that_others_can_read",),
+        ("tests/gateway/test_service.py::TestSecretsFile::test_a_file_that_others_can_read",),
     ),
     Guard(
         "who asks too often has to wait",

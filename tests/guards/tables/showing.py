@@ -3,6 +3,7 @@
 from tests.guards.guard import Guard
 
 _MARKDOWN = "tests/test_markdown.py"
+_TERMINAL = "tests/notebook/test_frontends.py"
 _SNIPPETS = "tests/notebook/test_snippets.py"
 
 GUARDS = (
@@ -18,7 +19,9 @@ GUARDS = (
         "notebook/cell.py",
         "self._write(self._plain.feed(self._new(self._form.streamed(self.text))))",
         "self._write(self._new(self._form.streamed(self.text)))",
-        ("tests/notebook/test_frontends.py::test_F56_control_sequences_are_not_passed_on",),
+        (
+            "tests/notebook/test_frontends.py::TestTerminal::test_F56_control_sequences_are_not_passed_on",
+        ),
     ),
     Guard(
         "the second wall: all passes nh3",
