@@ -94,6 +94,7 @@ class Trial:
             "GUARDS_REPORT": str(report),
         }
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=line"]
+        command += ["-m", "not soak and not fuzz and not browser"]
         command += ["-p", "tests.guards.witness", "-p", "no:cacheprovider", *arguments]
         with subprocess.Popen(
             command,

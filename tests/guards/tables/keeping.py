@@ -184,7 +184,7 @@ GUARDS = (
         "no row is asked twice",
         "batch/run.py",
         "if item := self._asking.get(key):",
-        "if item := self._asking.get(None):",
+        'if (key := f"{key} {place}") and (item := self._asking.get(key)):',
         (_RESUME + "test_identical_rows_are_asked_once",),
     ),
     Guard(
