@@ -153,6 +153,8 @@ async def test_headers_on_the_wire() -> None:
         "x-gprochat-signature",
         "x-request-id",
     }
+    # Nothing else is asked for, so that a cut body cannot pass for a whole one.
+    assert "identity" == headers["accept-encoding"]
 
 
 async def described(connection: Connection) -> None:

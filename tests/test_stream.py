@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gprochat_magic import stream as streams
 from gprochat_magic.engine import Engine
 from gprochat_magic.errors import ReplyInterrupted, StreamInterruptedError
 from gprochat_magic.stream import Stream
@@ -33,11 +34,13 @@ class Endless:
     def __init__(self, pause: float = 0.01, most: int = 100_000) -> None:
         self.began, self.closed = threading.Event(), threading.Event()
         self.pause, self.most = pause, most
+        self.yielded = 0
 
     async def __call__(self, emit: Callable[[int], None]) -> AsyncGenerator[int]:
         self.began.set()
         try:
             for number in range(self.most):
+                self.yielded += 1
                 yield number
                 await asyncio.sleep(self.pause)
         finally:
@@ -269,6 +272,21 @@ def test_F60_a_press_hands_out_what_came_and_raises(engine: Engine, usual: objec
         read()
     assert source.closed.is_set()
     assert got == list(range(len(got)))
+
+
+@pytest.mark.parametrize("way", ["batches", "for"])
+def test_F60_a_press_wakes_a_reader_at_once(
+    engine: Engine, usual: object, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The wait ends by the press itself, neither by the next look nor by the next item."""
+    monkeypatch.setattr(streams, "TICK", 60.0)
+    source = Endless(pause=10, most=2)
+    threading.Timer(0.5, press).start()
+    with pytest.raises(ReplyInterrupted):
+        READERS[way](engine.stream(source))
+
+    assert source.closed.wait(5)
+    assert source.yielded == 1
 
 
 def test_a_press_while_waiting_ends_the_wait(engine: Engine, usual: object) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 import pytest
 
-from gprochat_magic.gateway.crowd import LARGEST
+from gprochat_magic.gateway.crowd import LARGEST, Crowd, Door
 from gprochat_magic.messages import Messages
 from tests.gateway.conftest import Client
 from tests.gateway.serving import serving
@@ -53,6 +53,24 @@ async def test_F109_a_head_that_never_ends(serve: Serve, begun: bytes) -> None:
         await asyncio.wait_for(reader.readexactly(2**20), 10)
     trickling.cancel()
     writer.close()
+
+
+@asynchronous
+async def test_F109_the_crowds_own_patience() -> None:
+    """A head is not waited for either where the library itself would go on waiting."""
+
+    async def unasked(request: object) -> Any:
+        raise AssertionError("nothing was asked")
+
+    door = Door(unasked, Crowd(patience=0.3), keepalive_timeout=600)
+    server = await asyncio.get_running_loop().create_server(door, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(reader.readexactly(1), 10)
+    writer.close()
+    server.close()
+    await server.wait_closed()
 
 
 @asynchronous

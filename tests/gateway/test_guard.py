@@ -285,6 +285,15 @@ class TestTime:
         assert 409 == refusal(watch.admit(request.body, headers(**request.headers))).status
         assert 409 == refusal(watch.admit(request.body, headers())).status
 
+    def test_F105_replay_while_its_time_is_good(self) -> None:
+        """A request of a clock that is ahead is remembered until its own time is too old."""
+        clock = [NOW]
+        request, watch = built(at=NOW + 300), guard(now=lambda: clock[0])
+        now(watch.admit(request.body, headers()))
+        clock[0] += 599
+
+        assert 409 == refusal(watch.admit(request.body, headers())).status
+
     def test_a_forged_request_is_no_replay(self) -> None:
         """A wrong signature is not remembered: nobody can fill the memory or learn from it."""
         nonces = MemoryNonces(now=lambda: NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from html import unescape
 
@@ -146,6 +147,19 @@ def test_a_framed_page_is_only_an_attribute() -> None:
     assert shown.count('"') == 2 * shown.count('="')
     assert "<link" not in unescape(unescape(shown)).lower()
     assert shown.encode()
+
+
+def test_a_framed_page_can_do_nothing() -> None:
+    """Either frame has no right at all, and a policy that allows no request before its content."""
+    shown = sandboxed("<p>the page</p>")
+    for content in ("<iframe", "<p>the page"):
+        frame = re.fullmatch(r'.*?<iframe sandbox="" [^<>]*srcdoc="([^"]*)"[^<>]*></iframe>', shown)
+        assert frame is not None
+        shown = unescape(frame[1])
+        policy = shown[: shown.index(content)].partition("Content-Security-Policy")[2]
+        assert policy.startswith("\" content=\"default-src 'none';")
+        for source in re.findall(r"[\w-]+-src ([^;\"]*)", policy):
+            assert source in ("'none'", "'unsafe-inline'", "data:")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,23 @@ def test_text_is_shown_while_the_reply_is_still_on_its_way(far: Served, far_kern
     assert len(updates) <= 5 * 25
 
 
+def test_the_cell_itself_displays(k: Kernel) -> None:
+    """Every frame is sent by the thread that runs the cell: from others, output gets lost."""
+    k.run(
+        "import threading\n"
+        "pub, by = get_ipython().display_pub, []\n"
+        "def noted(*args, **kwargs):\n"
+        "    by.append(threading.current_thread().name)\n"
+        "    return type(pub).publish(pub, *args, **kwargs)\n"
+        "pub.publish = noted"
+    )
+    ran = k.run("%gprochat code")
+
+    assert ran.status == "ok"
+    assert k.value("sorted(set(by))") == ["MainThread"]
+    k.run("del pub.publish")
+
+
 def test_the_saved_cell_holds_one_clean_output(k: Kernel) -> None:
     """One output with HTML and plain text, no Markdown, no widget, the exact text."""
     ran = k.run("%gprochat code")

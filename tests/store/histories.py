@@ -45,6 +45,17 @@ def integrity(path: Path) -> str:
         return str(conn.execute("PRAGMA integrity_check").fetchone()[0])
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody has the file for writing now."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        other.execute("ROLLBACK")
+    return False
+
+
 def prompts(store: Store, name: str) -> list[str]:
     """The prompts of a conversation, in order."""
     return [turn.prompt for turn in store.load(name).turns]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gprochat_magic.conversation import Turn
+from gprochat_magic.store import recovery
 from gprochat_magic.store.recovery import recover
 from tests.store.histories import Stores, fill, integrity, prompts, sql
 
@@ -68,6 +69,19 @@ def test_F87_side_file_does_not_reach_the_new_file(
     assert not path.with_name(path.name + suffix).exists()
     assert prompts(open_store(), "fresh") == ["fresh 0"]
     assert integrity(path) == "ok"
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_F87_side_file_goes_aside_with_its_file(path: Path, suffix: str) -> None:
+    """One that SQLite has left where it was, for whatever reason, keeps its file company."""
+    path.parent.mkdir()
+    path.write_bytes(b"damaged")
+    path.with_name(path.name + suffix).write_bytes(b"leftover")
+    kept = recovery._move_aside(path)
+
+    assert kept.read_bytes() == b"damaged"
+    assert kept.with_name(kept.name + suffix).read_bytes() == b"leftover"
+    assert not path.with_name(path.name + suffix).exists()
 
 
 def test_F88_truncated(open_store: Stores, path: Path) -> None:

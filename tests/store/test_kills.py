@@ -6,14 +6,19 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from gprochat_magic.conversation import Turn
 from gprochat_magic.store import Store
+from gprochat_magic.store.database import Database
 from gprochat_magic.store.migrations import LATEST
+from gprochat_magic.store.operations import Known, Operation
+from gprochat_magic.store.records import Entry
 from tests.store.histories import Children, Stores, fill, integrity, prompts, report, said, sql
 
 
@@ -158,6 +163,36 @@ def test_F71_fork_while_writing(open_store: Stores, path: Path) -> None:
     assert store.flush(20)
     assert prompts(store, "busy") == [f"{number}" for number in range(60)]
     assert integrity(path) == "ok"
+
+
+@dataclass
+class Slow(Operation):
+    """A change of nothing that takes a while, and knows whether it is over."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    over: bool = False
+
+    def apply(self, entry: Entry | None) -> Entry | None:
+        return entry
+
+    def write(self, database: Database, known: Known) -> None:
+        self.begun.set()
+        threading.Event().wait(0.5)
+        self.over = True
+
+
+def test_F71_a_fork_waits_for_the_end_of_a_transaction(open_store: Stores) -> None:
+    """A child is never born with a transaction of its parent's open."""
+    store, slow = open_store(), Slow("")
+    future = store._writer.submit(slow)
+    assert slow.begun.wait(10)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if slow.over else 1)
+    _, status = os.waitpid(pid, 0)
+    future.result(10)
+
+    assert status == 0
 
 
 def test_F72_F73_turn_of_a_dead_kernel(child: Children, path: Path, open_store: Stores) -> None:

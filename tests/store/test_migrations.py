@@ -10,7 +10,7 @@ import pytest
 
 from gprochat_magic.conversation import Turn
 from gprochat_magic.store import migrations
-from tests.store.histories import Stores, integrity, sql
+from tests.store.histories import Stores, integrity, is_held, sql
 
 DATA = Path(__file__).parent / "data"
 PUBLISHED = sorted(DATA.glob("v*.sql"))
@@ -87,6 +87,20 @@ def test_F81_failed_step_leaves_the_file_as_it_was(path: Path) -> None:
 
     assert sql(path, "PRAGMA user_version") == [(1,)]
     assert sql(path, "SELECT name FROM sqlite_master WHERE name IN ('half', 'unindexed')") == []
+
+
+def test_F82_a_migration_holds_the_lock_from_its_beginning(path: Path) -> None:
+    """Which steps a file lacks is read when no other kernel can take them any more."""
+    published(PUBLISHED[0], path)
+    seen = []
+
+    def look(conn: sqlite3.Connection) -> None:
+        seen.append(is_held(path))
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        migrations.migrate(conn, steps=(migrations.m001_conversations, look))
+
+    assert seen == [True]
 
 
 def test_migrating_twice_changes_nothing(path: Path) -> None:

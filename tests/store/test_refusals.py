@@ -12,16 +12,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from gprochat_magic.conversation import Turn
+from gprochat_magic.store.database import Database
+from gprochat_magic.store.operations import Known, Operation
+from gprochat_magic.store.records import Entry
 from tests.store.histories import (
     Children,
     Stores,
     fill,
     integrity,
+    is_held,
     prompts,
     said,
     sql,
@@ -32,6 +37,29 @@ from tests.store.histories import (
 def done(prompt: str, *, reply: str = "reply") -> Turn:
     """A finished turn."""
     return Turn(prompt, reply=reply, state="complete")
+
+
+@dataclass
+class Look(Operation):
+    """A change of nothing, which looks whether another kernel could write meanwhile."""
+
+    path: Path
+    held: bool = False
+
+    def apply(self, entry: Entry | None) -> Entry | None:
+        return entry
+
+    def write(self, database: Database, known: Known) -> None:
+        self.held = is_held(self.path)
+
+
+def test_F82_a_write_holds_the_lock_from_its_beginning(path: Path, open_store: Stores) -> None:
+    """Nobody can write between what a change reads and what it writes."""
+    store, look = open_store(), Look("", path)
+    fill(store, "held", 1)
+    store._writer.submit(look).result(10)
+
+    assert look.held
 
 
 @pytest.mark.parametrize(
@@ -65,6 +93,23 @@ def test_F83_lock_held_by_another_process(
     assert len(store.notices) == 1
     assert prompts(store, "locked")[1:] == [f"{number}" for number in range(len(outcomes))]
     assert store.save(conversation, done("later")).result(5) == "saved"
+
+
+def test_F83_a_short_lock_is_not_mentioned(child: Children, path: Path, open_store: Stores) -> None:
+    """A turn waits for a lock that is no news yet, and is saved without a word."""
+    store = open_store(patience=60)
+    conversation = fill(store, "locked", 1)
+    holder = child("hold", path)
+    said(holder)
+    future = store.save(conversation, done("waits"))
+    with pytest.raises(TimeoutError):  # long enough for some tries
+        future.result(1)
+    assert holder.stdin is not None
+    holder.stdin.write("\n")
+    holder.stdin.flush()
+
+    assert future.result(10) == "saved"
+    assert store.notices == []
 
 
 def test_F83_waiting_states_of_a_turn_are_one(

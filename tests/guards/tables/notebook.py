@@ -1,0 +1,291 @@
+"""Guards of cells, of the panel, and of what waits for a reply."""
+
+from tests.guards.guard import Guard
+
+_CONTEXT = "tests/notebook/test_context.py::"
+_CONTROL = "tests/notebook/test_control.py::"
+_ENGINE = "tests/test_engine.py::"
+_LIFE = "tests/notebook/test_life.py::"
+_MASKING = "tests/test_masking.py"
+_PANEL = "tests/panel/test_protocol.py::"
+_PROMPT = "tests/notebook/test_prompt.py::"
+_STREAM = "tests/test_stream.py::"
+
+GUARDS = (
+    Guard(
+        "a value is never looked at again",
+        "notebook/prompt.py",
+        "filled.text = _FIELD.sub(replaced, text)",
+        "filled.text = _FIELD.sub(replaced, _FIELD.sub(replaced, text))",
+        (_PROMPT + "test_values_put_in_are_never_scanned_again",),
+    ),
+    Guard(
+        "nothing is called",
+        "notebook/prompt.py",
+        'getattr(found, step["attribute"]) if',
+        'getattr(found, step["attribute"])() if',
+        (_PROMPT + "test_what_is_a_field",),
+    ),
+    Guard(
+        "a call is no field",
+        "notebook/prompt.py",
+        r'(?P<path>(?:\.{NAME}|\[(?:{_KEY})\])*)"',
+        r'(?P<path>(?:\.{NAME}|\[(?:{_KEY})\]|\(\))*)"',
+        (_PROMPT + "test_what_is_a_field",),
+    ),
+    Guard(
+        "a value has a largest size",
+        "notebook/prompt.py",
+        "if len(shown) > MOST:",
+        "if False:",
+        (_PROMPT + "test_F132_a_huge_value_is_cut_and_said",),
+    ),
+    Guard(
+        "a value that cannot be shown ends the send",
+        "notebook/prompt.py",
+        'raise UsageError(f"{{{expression}}} cannot be shown: {type(error).__name__}") from None',
+        'return ""',
+        (_PROMPT + "test_F132_a_value_that_cannot_be_shown_is_named",),
+    ),
+    Guard(
+        "--strict sends nothing that does not resolve",
+        "notebook/prompt.py",
+        "if strict and filled.missing:",
+        "if False:",
+        (_PROMPT + "test_strict_lists_every_name_that_does_not_resolve",),
+    ),
+    Guard(
+        "a prompt that is missing is a usage error",
+        "notebook/asking.py",
+        "if not text.strip():",
+        "if False:",
+        ("tests/notebook/test_magics.py::test_a_slip_is_one_line_and_sends_nothing",),
+    ),
+    Guard(
+        "a number is checked before sending",
+        "notebook/values.py",
+        "if not 0 <= number <= 2:",
+        "if False:",
+        (_CONTROL + "test_a_slip_is_one_line_and_sends_nothing",),
+    ),
+    Guard(
+        "what the flat wire cannot carry is refused",
+        "draft.py",
+        'if wire_name(settings) == "flat" and (beyond := _beyond_flat(options)):',
+        'if beyond := "":',
+        (_CONTROL + "test_what_the_flat_wire_cannot_carry_is_refused_by_name",),
+    ),
+    Guard(
+        "a key is not set in a cell",
+        "notebook/control.py",
+        'if key == "secret_key":',
+        "if False:",
+        ("tests/notebook/test_typed_secrets.py::test_F128_set_refuses_a_key",),
+    ),
+    Guard(
+        "a typed secret is told about",
+        "notebook/typed.py",
+        "        self._told = self._shell.execution_count\n",
+        "        return\n",
+        ("tests/notebook/test_typed_secrets.py::test_F128_config_of_the_key",),
+    ),
+    Guard(
+        "keys in context are masked",
+        "notebook/context.py",
+        "text, hidden = masked_head(found.text, most, known=known)",
+        "text, hidden = found.text[:most], 0",
+        (_CONTEXT + "test_a_planted_key_never_leaves",),
+    ),
+    Guard(
+        "the key that signs is masked in context",
+        "notebook/asking.py",
+        "known = (self._magics.secret_key.reveal(),)",
+        "known = ()",
+        (_CONTEXT + "test_the_key_that_signs_never_leaves",),
+    ),
+    Guard(
+        "a cut shows no part of a key",
+        "masking.py",
+        "return most if len(text) <= most + MARGIN else max(0, min(most, len(clean) - MARGIN))",
+        "return most",
+        (_MASKING,),
+    ),
+    Guard(
+        "keys are read past the cut",
+        "masking.py",
+        "masked(text[: most + MARGIN], known=known)",
+        "masked(text[:most], known=known)",
+        (_MASKING,),
+    ),
+    Guard(
+        "all context together is bounded",
+        "notebook/context.py",
+        "min(LIMIT, room)",
+        "LIMIT",
+        (_CONTEXT + "test_all_context_together_is_cut",),
+    ),
+    Guard(
+        "keys in a failed cell are masked",
+        "notebook/repair.py",
+        "text, secrets = masked(",
+        "text, secrets = (lambda text: (text, 0))(",
+        ("tests/notebook/test_repair.py::test_secrets_are_masked",),
+    ),
+    Guard(
+        "a page's messages are checked",
+        "notebook/protocol.py",
+        "if fields is None or not all(fits(content.get(name)) for name, fits in fields.items()):",
+        "if fields is None:",
+        (_PANEL + "test_malformed_messages_do_nothing",),
+    ),
+    Guard(
+        "a nonce is asked once",
+        "notebook/desk.py",
+        "new = nonce not in self._nonces",
+        "new = True",
+        (_PANEL + "test_prompts_wait_for_one_another",),
+    ),
+    Guard(
+        "a page cannot set the state",
+        "notebook/panel.py",
+        "def set_state(self",
+        "def set_no_state(self",
+        (_PANEL + "test_a_page_cannot_set_the_state",),
+    ),
+    Guard(
+        "a page's prompt has a largest size",
+        "notebook/protocol.py",
+        'return len(text) > LONGEST_TEXT or len(text.encode("utf-8", "replace")) > LONGEST_TEXT',
+        "return False",
+        (_PANEL + "test_a_huge_prompt_is_refused",),
+    ),
+    Guard(
+        "few prompts wait",
+        "notebook/talk.py",
+        "if len(self._jobs) >= WAITING_ROOM:",
+        "if False:",
+        (_PANEL + "test_too_many_prompts_are_refused_visibly",),
+    ),
+    Guard(
+        "a panel that fails is left out",
+        "notebook/talk.py",
+        "            listener.close()\n",
+        "            pass\n",
+        (_PANEL + "test_F78_a_broken_comm_costs_no_text",),
+    ),
+    Guard(
+        "only the cell's own thread displays",
+        "notebook/asking.py",
+        "                display.take(events)\n",
+        "                import threading\n"
+        "                other = threading.Thread(target=display.take, args=[events])\n"
+        "                other.start()\n"
+        "                other.join()\n",
+        ("tests/notebook/test_streaming.py::test_the_cell_itself_displays",),
+    ),
+    Guard(
+        "a display that fails costs no text",
+        "notebook/cell.py",
+        "            self._broken = error\n",
+        "            raise\n",
+        ("tests/notebook/test_frontends.py::test_F78_a_display_that_fails_costs_nothing",),
+    ),
+    Guard(
+        "a press wakes the reader",
+        "stream.py",
+        "        box.put(_PRESS)\n",
+        "        pass\n",
+        (_STREAM + "test_F60_a_press_wakes_a_reader_at_once",),
+    ),
+    Guard(
+        "a press does not raise in the middle",
+        "stream.py",
+        "    signal.signal(signal.SIGINT, press)\n",
+        "",
+        (_STREAM + "test_F60_a_press_hands_out_what_came_and_raises",),
+    ),
+    Guard(
+        "a press closes the source",
+        "stream.py",
+        "        self.cancel()\n        self.wait()\n",
+        "",
+        (_STREAM + "test_F60_a_press_hands_out_what_came_and_raises",),
+    ),
+    Guard(
+        "the host's handler is put back",
+        "stream.py",
+        "            signal.signal(signal.SIGINT, presses.before)\n",
+        "            pass\n",
+        (_STREAM + "test_readers_that_end_in_any_order_put_the_handler_back",),
+    ),
+    Guard(
+        "the third press escapes",
+        "stream.py",
+        "if presses.count >= 3:",
+        "if False:",
+        (_STREAM + "test_the_third_press_escapes_a_source_that_will_not_close",),
+    ),
+    Guard(
+        "a stream that nobody holds is cancelled",
+        "stream.py",
+        "weakref.finalize(self, self._box.cancel)",
+        "weakref.finalize(self, bool)",
+        (_STREAM + "test_F66_a_stream_that_nobody_holds_is_cancelled",),
+    ),
+    Guard(
+        "no wait on the engine's own thread",
+        "stream.py",
+        "        if self._host.inside():\n",
+        "        if False:\n",
+        (_ENGINE + "test_a_stream_read_on_the_engines_own_thread_raises",),
+    ),
+    Guard(
+        "the engine's tasks are C tasks",
+        "engine.py",
+        "        loop.set_task_factory(_c_task)\n",
+        "",
+        (_ENGINE + "test_a_foreign_patch_of_asyncio_does_not_reach_the_engine",),
+    ),
+    Guard(
+        "a forked child has its own engine",
+        "engine.py",
+        "        if self._pid != os.getpid():\n",
+        "        if False:\n",
+        (_ENGINE + "test_F71_a_forked_child_has_an_engine_and_gateway_of_its_own",),
+    ),
+    Guard(
+        "sends on a conversation go one by one",
+        "sending.py",
+        "    async with line.lock:\n",
+        "    async with contextlib.AsyncExitStack():\n",
+        ("tests/test_chat.py::test_F74_two_sends_at_once_go_one_after_another",),
+    ),
+    Guard(
+        "unloading takes the magics back",
+        "notebook/__init__.py",
+        '        manager.magics[kind].pop("gprochat", None)\n',
+        "        pass\n",
+        (_LIFE + "test_unloading_leaves_the_shell_as_it_was_before_the_first_load",),
+    ),
+    Guard(
+        "unloading takes the hooks back",
+        "notebook/__init__.py",
+        '    shell.events.unregister("post_run_cell", magics.failures.note)\n',
+        "",
+        (_LIFE + "test_unloading_leaves_the_shell_as_it_was_before_the_first_load",),
+    ),
+    Guard(
+        "unloading stops what streams",
+        "notebook/__init__.py",
+        "    engine.shared().stop()\n",
+        "",
+        (_LIFE + "test_F76_unloading_while_a_reply_streams",),
+    ),
+    Guard(
+        "loading is light",
+        "notebook/__init__.py",
+        "from gprochat_magic import config\n",
+        "import aiohttp\nfrom gprochat_magic import config\n",
+        (_LIFE + "test_loading_is_light_in_a_terminal_shell",),
+    ),
+)
