@@ -179,7 +179,9 @@ def _html(text: str, *, live: bool, colours: bool) -> str:
     if len(source) > _LONGEST:
         return _preformatted(source)
     try:
-        return _markup().whole(source, live=live, colours=colours)
+        markup = _markup()
+        tokens, environment = markup.parse(source, {})
+        return markup.show(tokens, environment, live=live, colours=colours)
     except Exception:  # noqa: BLE001 - what the parser cannot take must still be readable
         _log.warning("a reply is shown as plain text", exc_info=True)
         return _preformatted(source)

@@ -74,37 +74,28 @@ class Markup:
     """Markdown to tokens, tokens to safe HTML. Holds no state of a reply; any thread may use it."""
 
     def __init__(self) -> None:
-        self._whole = _parser()
         self._blocks = _parser().disable("inline")
         self._inlines = _parser().disable(["normalize", "block"])
 
     def parse(self, text: str, references: dict[str, Any]) -> tuple[list[Token], Environment]:
-        """The tokens of `text`, and an environment that holds the link definitions known then."""
+        """The blocks of `text`, and an environment that holds the link definitions known then."""
         environment: Environment = {"references": dict(references)}
-        return self._whole.parse(text, environment), environment
+        return self._blocks.parse(text, environment), environment
 
     def show(
         self, tokens: Sequence[Token], environment: Environment, *, live: bool, colours: bool
     ) -> str:
-        """Safe HTML for some top-level blocks."""
-        until = time.monotonic() + _PATIENCE
-        return self._shown(tokens, {**environment, "live": live, "colours": colours}, until)
+        """Safe HTML for some top-level blocks, whose inside is read here."""
+        how = {**environment, "live": live, "colours": colours}
+        how["until"] = time.monotonic() + _PATIENCE
+        return "".join(self._shown(tokens, how) for tokens in _portions(tokens))
 
-    def whole(self, text: str, *, live: bool, colours: bool) -> str:
-        """Safe HTML for a whole text: what `parse` and `show` give, in a fraction of the memory."""
-        until = time.monotonic() + _PATIENCE
-        environment: Environment = {"references": {}, "live": live, "colours": colours}
-        shown = []
-        for tokens in _portions(self._blocks.parse(text, environment)):
-            self._inlines.core.process(StateCore("", self._inlines, environment, tokens))
-            shown.append(self._shown(tokens, environment, until))
-            for token in tokens:
-                token.children = None
-        return "".join(shown)
-
-    def _shown(self, tokens: Sequence[Token], environment: Environment, until: float) -> str:
-        options = {**environment, "linked": False, "until": until}
-        return _CLEANER.clean(self._whole.renderer.render(tokens, self._whole.options, options))
+    def _shown(self, tokens: list[Token], how: Environment) -> str:
+        self._inlines.core.process(StateCore("", self._inlines, how, tokens))
+        html = self._inlines.renderer.render(tokens, self._inlines.options, {**how, "linked": False})
+        for token in tokens:
+            token.children = None
+        return _CLEANER.clean(html)
 
     def fences(self, text: str) -> list[tuple[str, str]]:
         """Language and exact source of each fenced block."""
@@ -112,13 +103,13 @@ class Markup:
         return [(_language(token), token.content) for token in tokens if token.type == "fence"]
 
 
-def _portions(tokens: list[Token]) -> Iterator[list[Token]]:
+def _portions(tokens: Sequence[Token]) -> Iterator[list[Token]]:
     """The tokens, cut between top-level blocks."""
     start = 0
     for end, token in enumerate(tokens, 1):
         closed = token.level == 0 and token.nesting <= 0
         if end == len(tokens) or (closed and end - start >= _PORTION):
-            yield tokens[start:end]
+            yield list(tokens[start:end])
             start = end
 
 

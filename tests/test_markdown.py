@@ -707,9 +707,6 @@ class TestBounds:
             def parse(self, text: str, references: object) -> object:
                 raise RecursionError
 
-            def whole(self, text: str, **how: object) -> str:
-                raise RecursionError
-
         monkeypatch.setattr(markdown, "_markup", Broken)
 
         assert '<pre dir="ltr">\n&lt;b&gt;</pre>\n' == markdown.render("<b>")
