@@ -92,7 +92,9 @@ class Markup:
 
     def _shown(self, tokens: list[Token], how: Environment) -> str:
         self._inlines.core.process(StateCore("", self._inlines, how, tokens))
-        html = self._inlines.renderer.render(tokens, self._inlines.options, {**how, "linked": False})
+        html = self._inlines.renderer.render(
+            tokens, self._inlines.options, {**how, "linked": False}
+        )
         for token in tokens:
             token.children = None
         return _CLEANER.clean(html)

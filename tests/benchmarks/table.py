@@ -39,7 +39,14 @@ class Row:
     def cells(self) -> list[str]:
         """What the table shows of it."""
         verdict = "-" if self.budget == "-" else "yes" if self.ok else "NO"
-        return [self.what, self.ours, self.bare, _short(self.figure) + self.unit, self.budget, verdict]
+        return [
+            self.what,
+            self.ours,
+            self.bare,
+            _short(self.figure) + self.unit,
+            self.budget,
+            verdict,
+        ]
 
 
 def _short(figure: float) -> str:
