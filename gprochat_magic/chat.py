@@ -84,8 +84,9 @@ class Chat:
     @property
     def last(self) -> Reply | None:
         """The reply of the last turn in view; None before the first."""
-        line = self.conversation.line()
-        return _reply(line[-1], line[-1].prompt, number=len(line)) if line else None
+        conversation = self.conversation
+        number, turn = conversation.counts(conversation.head)[0], conversation.last
+        return _reply(turn, turn.prompt, number=number) if turn else None
 
     @classmethod
     def of(cls, line: Line) -> Chat:

@@ -86,6 +86,10 @@ class Conversation:
         self.album = Album()
         self._turns = {turn.id: turn for turn in turns}
         self._start = max((turn.start for turn in self._turns.values()), default=0)
+        self._cells = {turn.cell for turn in self._turns.values()}
+        # Of turns that will not change any more. Counting again for each prompt would make a long
+        # conversation slow.
+        self._counts: dict[str, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -97,6 +101,28 @@ class Conversation:
     def line(self) -> list[Turn]:
         """The turns in view, oldest first."""
         return list(self._back_from(self.head))[::-1]
+
+    @property
+    def last(self) -> Turn | None:
+        """The turn that ends the line in view; None where that is empty."""
+        return self._turns[self.head] if self.head is not None else None
+
+    def counts(self, turn_id: str | None) -> tuple[int, int]:
+        """How many turns a line has that ends with this one, and how many later prompts carry."""
+        counted, fresh, known = self._counts, [], (0, 0)
+        for turn in self._back_from(turn_id):
+            if turn.id in counted:
+                known = counted[turn.id]
+                break
+            fresh.append(turn)
+        number, carried = known
+        settled = True
+        for turn in reversed(fresh):
+            number, carried = number + 1, carried + (turn.state in SENT)
+            settled = settled and turn.state != "pending"
+            if settled:
+                counted[turn.id] = number, carried
+        return number, carried
 
     def at(self, number: int) -> Turn | None:
         """The turn of that number in the line, from 1; None where there is none."""
@@ -116,7 +142,7 @@ class Conversation:
         """Put a turn behind any other, or at the start; it ends the line in view from now on."""
         turn.parent = parent
         turn.start = self._start if parent is None else 0
-        self._turns[turn.id] = turn
+        self._add(turn)
         self.head = turn.id
         return [turn]
 
@@ -127,7 +153,10 @@ class Conversation:
         """
         later = self._after(old)
         turn.parent, turn.start = old.parent, old.start
-        self._turns[turn.id] = turn
+        self._add(turn)
+        if later:
+            # A new one: what another thread is counting now belongs to the line as it was.
+            self._counts = {}
         if self.head == old.id:
             self.head = turn.id
         for each in later:
@@ -135,6 +164,12 @@ class Conversation:
             if each.parent == old.id:
                 each.parent = turn.id
         return [turn, *later]
+
+    def _add(self, turn: Turn) -> None:
+        self._turns[turn.id] = turn
+        self._cells.add(turn.cell)
+        # It may have been here before, in another place.
+        self._counts.pop(turn.id, None)
 
     def show(self, turn: Turn) -> None:
         """Bring a turn into view, with the latest of what followed it."""
@@ -158,9 +193,9 @@ class Conversation:
 
     def made_by(self, cell: str) -> Turn | None:
         """The turn in view that a cell made, if any; the latest, should there be several."""
-        return next(
-            (turn for turn in self._back_from(self.head) if cell and turn.cell == cell), None
-        )
+        if not cell or cell not in self._cells:
+            return None
+        return next((turn for turn in self._back_from(self.head) if turn.cell == cell), None)
 
     def copied(self, name: str) -> Conversation:
         """A conversation of its own with the line in view, under fresh ids."""
@@ -217,12 +252,13 @@ class Conversation:
         `turns=None` sets no limit on their number.
         """
         last = self.head if after == "head" else after
-        earlier = [turn for turn in self._back_from(last) if turn.state in SENT]
         room = token_budget - estimate_tokens(system) - estimate_tokens(prompt)
         kept: list[Turn] = []
-        for turn in earlier if turns is None else earlier[:turns]:
+        for turn in self._back_from(last):
+            if turn.state not in SENT:
+                continue
             room -= estimate_tokens(turn.prompt) + estimate_tokens(turn.reply)
-            if room < 0:
+            if room < 0 or len(kept) == turns:
                 break
             kept.append(turn)
         messages: Messages = [{"role": "system", "content": system}] if system else []
@@ -230,7 +266,8 @@ class Conversation:
             messages.append({"role": "user", "content": turn.prompt})
             messages.append({"role": "assistant", "content": turn.reply})
         messages.append({"role": "user", "content": prompt})
-        return Window(messages, len(kept), len(earlier) - len(kept), tuple(reversed(kept)))
+        left_out = self.counts(last)[1] - len(kept)
+        return Window(messages, len(kept), left_out, tuple(reversed(kept)))
 
     def _after(self, turn: Turn) -> list[Turn]:
         line = self.line()

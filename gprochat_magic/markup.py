@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import unescapeAll
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
@@ -29,6 +30,9 @@ _Tokens = Sequence[Token]
 # Levels of nesting; a list takes two. What is deeper is shown as it was written. It is also what
 # unclosed brackets cost: time grows with this number.
 _DEEPEST = 24
+# How many tokens of blocks are shown at a time: what is in a block takes much more memory than its
+# text, and so does a sanitiser's tree.
+_PORTION = 500
 # Seconds for all the colours of a reply; an ordinary one takes a hundredth of this.
 _PATIENCE = 1.0
 # A list or a table has one direction for its bullets or columns; its items have none of their own.
@@ -70,26 +74,45 @@ class Markup:
     """Markdown to tokens, tokens to safe HTML. Holds no state of a reply; any thread may use it."""
 
     def __init__(self) -> None:
-        self._whole = _parser()
         self._blocks = _parser().disable("inline")
+        self._inlines = _parser().disable(["normalize", "block"])
 
     def parse(self, text: str, references: dict[str, Any]) -> tuple[list[Token], Environment]:
-        """The tokens of `text`, and an environment that holds the link definitions known then."""
+        """The blocks of `text`, and an environment that holds the link definitions known then."""
         environment: Environment = {"references": dict(references)}
-        return self._whole.parse(text, environment), environment
+        return self._blocks.parse(text, environment), environment
 
     def show(
         self, tokens: Sequence[Token], environment: Environment, *, live: bool, colours: bool
     ) -> str:
-        """Safe HTML for some top-level blocks."""
-        options = {**environment, "live": live, "colours": colours, "linked": False}
-        options["until"] = time.monotonic() + _PATIENCE
-        return _CLEANER.clean(self._whole.renderer.render(tokens, self._whole.options, options))
+        """Safe HTML for some top-level blocks, whose inside is read here."""
+        how = {**environment, "live": live, "colours": colours}
+        how["until"] = time.monotonic() + _PATIENCE
+        return "".join(self._shown(tokens, how) for tokens in _portions(tokens))
+
+    def _shown(self, tokens: list[Token], how: Environment) -> str:
+        self._inlines.core.process(StateCore("", self._inlines, how, tokens))
+        html = self._inlines.renderer.render(
+            tokens, self._inlines.options, {**how, "linked": False}
+        )
+        for token in tokens:
+            token.children = None
+        return _CLEANER.clean(html)
 
     def fences(self, text: str) -> list[tuple[str, str]]:
         """Language and exact source of each fenced block."""
         tokens = self._blocks.parse(text)
         return [(_language(token), token.content) for token in tokens if token.type == "fence"]
+
+
+def _portions(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """The tokens, cut between top-level blocks."""
+    start = 0
+    for end, token in enumerate(tokens, 1):
+        closed = token.level == 0 and token.nesting <= 0
+        if end == len(tokens) or (closed and end - start >= _PORTION):
+            yield list(tokens[start:end])
+            start = end
 
 
 def _parser() -> MarkdownIt:

@@ -132,12 +132,12 @@ class _Place:
         self._line, self._sent, self._history = line, sent, options.history
         self._home: Conversations = conversations.shared()
         self._before = line.conversation.head
-        self._stale = [(turn, turn.stale) for turn in line.conversation.line()]
+        self._stale: list[tuple[Turn, bool]] = []
         self._old: Turn | None = None
         self._checked_at, self._unchecked = time.monotonic(), 0
         if self._history:
             self._home.keep(line, self._take(options))
-            sent.number = len(line.conversation.line())
+            sent.number = line.conversation.counts(line.conversation.head)[0]
 
     def _take(self, options: Options) -> Change:
         conversation, turn = self._line.conversation, self._sent.turn
@@ -146,7 +146,10 @@ class _Place:
         if options.again is not None:
             return conversation.branch(turn, options.again.parent)
         self._old = _replaced(conversation, options)
-        return conversation.replace(self._old, turn) if self._old else conversation.append(turn)
+        if self._old is None:
+            return conversation.append(turn)
+        self._stale = [(each, each.stale) for each in conversation.line()]
+        return conversation.replace(self._old, turn)
 
     def checkpoint(self, exchange: Exchange | caching.Kept, piece: str) -> None:
         """Keep what has arrived, once in a while."""

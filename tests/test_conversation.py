@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gprochat_magic.conversation import Conversation, State, Turn, estimate_tokens
+from gprochat_magic.conversation import SENT, Conversation, State, Turn, estimate_tokens
 
 PLENTY = 1_000_000
 
@@ -103,3 +103,50 @@ def test_estimates_count_bytes() -> None:
         2,
         1,
     ]
+
+
+STATES: list[State] = ["complete", "failed", "interrupted", "pending"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.sampled_from(STATES))))
+def test_counts_are_those_of_the_line(steps: list[tuple[int, int, State]]) -> None:
+    """Whatever happens to a tree, numbers and turns carried are as counted from the start."""
+    conversation = of(turn(0))
+    for action, place, state in steps:
+        line = conversation.line()
+        chosen = line[place % len(line)]
+        if action == 0:
+            conversation.branch(turn(1, state), chosen.id)
+        elif action == 1:
+            conversation.replace(chosen, turn(2, state))
+        elif action == 2:
+            conversation.append(turn(3, state))
+        elif chosen.state == "pending":
+            chosen.state = "complete"
+        now = conversation.line()
+        carried = sum(each.state in SENT for each in now)
+
+        assert (len(now), carried) == conversation.counts(conversation.head)
+        assert now[-1] is conversation.last
+        assert carried == conversation.window("now", token_budget=0).left_out
+
+
+def test_an_empty_line_counts_nothing() -> None:
+    """Nothing in view is no turn, and no last one."""
+    conversation = of(turn(1))
+    conversation.clear()
+
+    assert (0, 0) == conversation.counts(conversation.head)
+    assert conversation.last is None
+
+
+def test_a_cell_is_known_by_its_latest_turn_in_view() -> None:
+    """A turn is found by its cell as it was added, put in place of another, or loaded."""
+    conversation = of(Turn("a", cell="one"), Turn("b", cell="two"))
+    conversation.replace(conversation.line()[0], made := Turn("c", cell="three"))
+    loaded = Conversation("again", turns=conversation.turns(), head=conversation.head)
+
+    assert made is conversation.made_by("three")
+    assert made is loaded.made_by("three")
+    assert conversation.made_by("one") is None
+    assert conversation.made_by("") is None

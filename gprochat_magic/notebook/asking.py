@@ -138,8 +138,8 @@ class Asking:
 
     def _place(self, conversation: Conversation) -> identity.Place:
         """Where the prompt is that is sent now."""
-        line = conversation.line()
-        last = self._magics.jobs.last_cell(conversation) or (line[-1].cell if line else "")
+        turn = conversation.last
+        last = self._magics.jobs.last_cell(conversation) or (turn.cell if turn else "")
         return self._cells.next(self._magics.shell, last)
 
     def _in_background(

@@ -5,9 +5,11 @@ Run `python -m tests.benchmarks.load`; it prints the figures and fails past its 
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
-from statistics import median
+
+from tests.benchmarks.table import Row, in_turn, told
 
 BOUND = 0.15
 """Of the time that importing aiohttp and anywidget takes."""
@@ -24,18 +26,25 @@ _LOAD = _SHELL.format("shell.run_line_magic('load_ext', 'gprochat_magic')")
 _IMPORT = _SHELL.format("import aiohttp, anywidget")
 
 
-def main(rounds: int = 7) -> int:
-    """Measure in turn, print, and say with the exit status whether the bound holds."""
-    ours, theirs = [], []
-    for _ in range(rounds):
-        ours.append(_seconds(_LOAD))
-        theirs.append(_seconds(_IMPORT))
-    ratio = median(ours) / median(theirs)
-    sys.stdout.write(
-        f"%load_ext {median(ours) * 1e3:.0f} ms, aiohttp and anywidget "
-        f"{median(theirs) * 1e3:.0f} ms: {ratio:.2f} (at most {BOUND})\n"
+def rows(rounds: int = 7) -> list[Row]:
+    """Measure in turn, a fresh process for each."""
+    ours, theirs, ratio = in_turn(
+        functools.partial(_seconds, _LOAD), functools.partial(_seconds, _IMPORT), rounds=rounds
     )
-    return int(ratio > BOUND)
+    return [
+        Row(
+            "%load_ext, against importing aiohttp and anywidget",
+            f"{ours * 1e3:.0f} ms",
+            f"{theirs * 1e3:.0f} ms",
+            ratio,
+            at_most=BOUND,
+        )
+    ]
+
+
+def main(rounds: int = 7) -> int:
+    """Measure, print, and say with the exit status whether the bound holds."""
+    return told(rows(rounds))
 
 
 def _seconds(code: str) -> float:

@@ -6,18 +6,18 @@ Run `python -m tests.benchmarks.map`; it prints the figures and fails past its b
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import itertools
 import os
 import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 
 import aiohttp
 
-from tests.faults import serving
+from gprochat_magic import Chat, conversations
+from tests.benchmarks.raw import apart
+from tests.benchmarks.table import Row, in_turn, told
 from tests.faults.servers import Connection as Heard
 
 ROWS, CONCURRENCY, SECONDS = 1_000, 50, 0.1
@@ -34,18 +34,7 @@ async def answer(connection: Heard) -> None:
         await connection.send(ANSWER)
 
 
-def serve(pipe: Connection) -> None:
-    """A server in a process of its own, until the pipe closes."""
-
-    async def until_told() -> None:
-        async with serving(answer) as server:
-            pipe.send(server.port)
-            await asyncio.to_thread(pipe.poll, None)
-
-    asyncio.run(until_told())
-
-
-async def bare(url: str) -> float:
+async def bare(url: str, count: int = ROWS) -> float:
     """Rows a second of the loop that anybody would write."""
     gate = asyncio.Semaphore(CONCURRENCY)
 
@@ -55,45 +44,50 @@ async def bare(url: str) -> float:
 
     began = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        answers = await asyncio.gather(*(ask(session, f"Rate review {n}") for n in range(ROWS)))
-    assert answers == ["positive"] * ROWS
-    return ROWS / (time.perf_counter() - began)
+        answers = await asyncio.gather(*(ask(session, f"Rate review {n}") for n in range(count)))
+    assert answers == ["positive"] * count
+    return count / (time.perf_counter() - began)
 
 
-def ours(number: int) -> float:
+def ours(number: int, count: int = ROWS) -> float:
     """Rows a second of a map into a file, none of which was answered before."""
-    from gprochat_magic import Chat
-
-    reviews = [f"{number}-{n}" for n in range(ROWS)]
+    reviews = [f"{number}-{n}" for n in range(count)]
     began = time.perf_counter()
     answers = Chat().map("Rate review {item}", reviews, concurrency=CONCURRENCY, progress=False)
-    assert answers == ["positive"] * ROWS
-    return ROWS / (time.perf_counter() - began)
+    assert answers == ["positive"] * count
+    return count / (time.perf_counter() - began)
 
 
-def main(rounds: int = 5) -> int:
-    """Measure in turn, print, and say with the exit status whether the bound holds."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{mine.recv()}/api/generate"
-    with tempfile.TemporaryDirectory() as folder:
+def rows(rounds: int = 5, count: int = ROWS) -> list[Row]:
+    """Measure in turn, on one server."""
+    numbers = itertools.count()
+    with apart(answer) as url, tempfile.TemporaryDirectory() as folder:
         os.environ |= {
             "GPROCHAT_API_ENDPOINT": url,
             "GPROCHAT_SECRET_KEY": "x" * 32,
             "GPROCHAT_STORE": str(Path(folder) / "map.sqlite"),
         }
-        ours(-1)  # imports, the engine, the file
-        pairs = [(asyncio.run(bare(url)), ours(number)) for number in range(rounds)]
-    server.kill()
-    plain, mapped = (median(rates) for rates in zip(*pairs, strict=True))
-    ratio = median(mine / plain for plain, mine in pairs)
-    sys.stdout.write(
-        f"{ROWS} rows at {SECONDS * 1000:.0f} ms, {CONCURRENCY} at a time: "
-        f"bare {plain:.0f} rows/s, map {mapped:.0f} rows/s, {ratio:.2f}\n"
-    )
-    return int(ratio < RATIO)
+        ours(next(numbers), count)  # imports, the engine, the file
+        mapped, plain, ratio = in_turn(
+            lambda: ours(next(numbers), count),
+            lambda: asyncio.run(bare(url, count)),
+            rounds=rounds,
+        )
+        conversations.close()
+    return [
+        Row(
+            f"map, {count:,} rows at {SECONDS * 1000:.0f} ms, {CONCURRENCY} at a time, a second",
+            f"{mapped:.0f} rows",
+            f"{plain:.0f} rows",
+            ratio,
+            at_least=RATIO,
+        )
+    ]
+
+
+def main(rounds: int = 5, count: int = ROWS) -> int:
+    """Measure, print, and say with the exit status whether the bound holds."""
+    return told(rows(rounds, count))
 
 
 if __name__ == "__main__":
