@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import gzip
-import json
 import random
-from collections.abc import Callable
 
 from gprochat_magic.tail import HEADER, tail
-from tests.faults import texts
+from tests.faults import early, texts
+from tests.faults.early import Fault
 from tests.faults.plans import (
     BROKEN,
     FRAMINGS,
@@ -30,7 +29,6 @@ from tests.faults.servers import (
     CHUNKED,
     END,
     Connection,
-    Script,
     chunk,
     close_now,
     drip,
@@ -39,80 +37,26 @@ from tests.faults.servers import (
     hold,
     play,
     reset,
-    silent,
     whole,
 )
 
-Fault = Callable[[random.Random], Plan]
 BRIEF = {"first_byte_timeout": 0.5, "idle_timeout": 0.2}
 """Seconds, where the fault is a silence."""
 
 
-def _body(dice: random.Random) -> bytes:
-    # The mark shows a text that comes twice, and keeps a reply from being empty.
-    return f"«{dice.getrandbits(40):x}»{texts.text(dice)}".encode()
-
-
 def _none(dice: random.Random) -> Plan:
-    return sound(dice, _body(dice))
-
-
-def _refused(dice: random.Random) -> Plan:
-    return Plan((), NOTHING, refused=True)
-
-
-def _again(*scripts: Script) -> Fault:
-    """Faults after which it is asked again: gone by the last attempt, or there in all three."""
-
-    def draw(dice: random.Random) -> Plan:
-        if dice.random() < 0.2:
-            return Plan((dice.choice(scripts),), NOTHING)
-        before = tuple(dice.choice(scripts) for _ in range(dice.randint(1, 2)))
-        return sound(dice, _body(dice), before=before)
-
-    return draw
-
-
-def _final(*answers: bytes) -> Fault:
-    """Answers after which nothing is asked again, though the next would be a reply."""
-
-    def draw(dice: random.Random) -> Plan:
-        return Plan((play(*written(dice, dice.choice(answers))), play(whole("wrong"))), NOTHING)
-
-    return draw
-
-
-def _status(*statuses: str, headers: tuple[str, ...] = ()) -> tuple[bytes, ...]:
-    words = ("no", "<html><title>нет</title>", '{"error": {"message": "не сейчас 🙂"}}', "")
-    return tuple(
-        whole(said, *(header for header in headers if header), status=status)
-        for status in statuses
-        for said in words
-    )
-
-
-async def _echo(connection: Connection) -> None:
-    # A server that repeats what it was told must not get a signature onto the screen.
-    request = connection.server.requests[-1]
-    said = json.dumps({"error": {"message": f"{request.line} {request.content['sign']}"}})
-    await connection.send(whole(said, status="401 Unauthorized"))
-
-
-def _late(dice: random.Random) -> Plan:
-    wait = dice.choice(("3600", "1e999", "61"))
-    refusal = whole("later", f"Retry-After: {wait}", status="429 Too Many Requests")
-    return Plan((play(refusal), play(whole("wrong"))), NOTHING)
+    return sound(dice, texts.tagged(dice))
 
 
 def _short(dice: random.Random) -> Plan:
-    body = _body(dice)[: dice.randint(1, 400)]
+    body = texts.tagged(dice)[: dice.randint(1, 400)]
     data = framed(dice, body, "length", more=dice.randint(1, 99))
     ending = dice.choice(([], [half_close]))
     return answered(dice, body, data, states=BROKEN, then=ending)
 
 
 def _unterminated(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     body = body[: dice.randint(1, len(body))]
     ending = dice.choice(([], [half_close]))
     data = framed(dice, body, "chunked")
@@ -126,13 +70,13 @@ def _unterminated(dice: random.Random) -> Plan:
 
 
 def _half_terminated(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     data = framed(dice, body, "chunked") + END[: dice.randint(1, len(END) - 1)]
     return answered(dice, body, data, states=BROKEN)
 
 
 def _reset(dice: random.Random) -> Plan:
-    body, framing = _body(dice), dice.choice(FRAMINGS)
+    body, framing = texts.tagged(dice), dice.choice(FRAMINGS)
     body = body[: dice.randint(1, len(body))]
     began = Began()
     data = framed(dice, body, framing, more=9)
@@ -142,7 +86,7 @@ def _reset(dice: random.Random) -> Plan:
 
 
 def _bad_chunk(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     bad = dice.choice(
         (b"zz\r\nlo\r\n", b"2\r\nloXX2\r\nlo\r\n", b"-2\r\nlo\r\n", b"f" * 40 + b"\r\n")
     )
@@ -153,21 +97,21 @@ def _bad_chunk(dice: random.Random) -> Plan:
 
 
 def _unproven(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     body = body[: dice.randint(1, len(body))]
     data = framed(dice, body, "none")
     return answered(dice, body, data, states=UNPROVEN, then=dice.choice(([], [half_close])))
 
 
 def _packed(dice: random.Random) -> Plan:
-    body = gzip.compress(_body(dice))[: dice.choice((-4, 1000))]
+    body = gzip.compress(texts.tagged(dice))[: dice.choice((-4, 1000))]
     header = dice.choice(("Content-Encoding", "Transfer-Encoding")) + ": gzip"
     script = play(*written(dice, head(header) + body))
     return Plan((script, play(whole("wrong"))), NOTHING)
 
 
 def _stalled(dice: random.Random) -> Plan:
-    body, framing = _body(dice), dice.choice(FRAMINGS)
+    body, framing = texts.tagged(dice), dice.choice(FRAMINGS)
     body = body[: dice.randint(1, len(body))]
     data = framed(dice, body, framing, more=9)
     plan = answered(dice, body, data, states=BROKEN, then=[hold], all_of_it=False)
@@ -175,21 +119,15 @@ def _stalled(dice: random.Random) -> Plan:
     return plan
 
 
-def _mute(dice: random.Random) -> Plan:
-    begun = dice.choice((b"", b"HTTP/1.1 200 OK\r\nX-Half: ", head("Content-Length: 4")))
-    script = play(begun, silent)
-    return Plan((script, play(whole("wrong"))), NOTHING, settings={"first_byte_timeout": 0.2})
-
-
 def _dripping(dice: random.Random) -> Plan:
-    body, began = _body(dice)[:100].ljust(100), Began()
+    body, began = texts.tagged(dice)[:100].ljust(100), Began()
     pieces = [chunk(body[at : at + 1]) for at in range(len(body))]
     script = play(began, head(CHUNKED), drip(pieces, seconds=0.01), hold)
     return Plan((script,), BROKEN, body, began=began, settings={"timeout": 0.3})
 
 
 def _extra(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     data = ended(dice, body, "length") + whole("wrong")
     plan = answered(dice, body, data, states=WHOLE)
     # What a server says only once the next request is there cannot be told from its answer.
@@ -206,7 +144,7 @@ def _extra(dice: random.Random) -> Plan:
 
 
 def _bytewise(dice: random.Random) -> Plan:
-    body = _body(dice)[:99]
+    body = texts.tagged(dice)[:99]
     steps = [step for at in range(len(body)) for step in (chunk(body[at : at + 1]), a_moment)]
     began = Began()
     return Plan(
@@ -215,19 +153,19 @@ def _bytewise(dice: random.Random) -> Plan:
 
 
 def _spoilt(*among: bytes) -> Fault:
-    return lambda dice: sound(dice, texts.spoilt(dice, _body(dice), among))
+    return lambda dice: sound(dice, texts.spoilt(dice, texts.tagged(dice), among))
 
 
 def _half_character(dice: random.Random) -> Plan:
-    return sound(dice, _body(dice) + "🙂".encode()[: dice.randint(1, 3)])
+    return sound(dice, texts.tagged(dice) + "🙂".encode()[: dice.randint(1, 3)])
 
 
 def _marked(dice: random.Random) -> Plan:
-    return sound(dice, codecs.BOM_UTF8 * dice.randint(1, 2) + _body(dice))
+    return sound(dice, codecs.BOM_UTF8 * dice.randint(1, 2) + texts.tagged(dice))
 
 
 def _counted(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     behind = tail(dice.randint(0, 9999), dice.randint(0, 9999))
     data = head(CHUNKED, f"{HEADER}: end")
     data += b"".join(chunk(piece) for piece in texts.cut(dice, body + behind)) + END
@@ -235,7 +173,7 @@ def _counted(dice: random.Random) -> Plan:
 
 
 def _informed(dice: random.Random) -> Plan:
-    body = _body(dice)
+    body = texts.tagged(dice)
     data = head(status="103 Early Hints") * dice.randint(1, 50) + ended(dice, body, "length")
     return answered(dice, body, data, states=WHOLE)
 
@@ -248,7 +186,7 @@ def _stopped(dice: random.Random) -> Plan:
 
 def _several(dice: random.Random) -> Plan:
     """Asked again up to twice, then strange bytes in the text, then an end of any kind."""
-    body = _body(dice)
+    body = texts.tagged(dice)
     for strange in dice.sample((texts.BROKEN, texts.CONTROLS, (codecs.BOM_UTF8,)), 2):
         body = texts.spoilt(dice, body, strange)
     before = tuple(dice.choice(_GONE) for _ in range(dice.randint(0, 2)))
@@ -263,40 +201,44 @@ def _several(dice: random.Random) -> Plan:
 
 _BUSY = tuple(
     play(answer)
-    for answer in _status(
+    for answer in early.statuses(
         "503 Service Unavailable", "500 No", "529 No", headers=("Retry-After: -5",)
     )
 )
 _SOON = tuple(
     play(answer)
     for header in ("Retry-After: 0.01", "retry-after-ms: 5", "Retry-After: nan")
-    for answer in _status("429 Too Many Requests", "503 Busy", headers=(header,))
+    for answer in early.statuses("429 Too Many Requests", "503 Busy", headers=(header,))
 )
 _GONE = (close_now, play(), play(reset), play(b"HTTP/1.1 200 OK\r\nX-Ha"), *_SOON)
 
 FAULTS: dict[str, Fault] = {
     "no fault": _none,
-    "F01 connection refused": _refused,
-    "F10 closed before the status": _again(close_now, play()),
-    "F11 reset before the status": _again(play(reset)),
-    "F12 half a header": _again(play(b"HTTP/1.1 200 OK\r\nContent-Le")),
-    "F14 no HTTP": _final(b"SSH-2.0-x\r\n\r\n", head("X: " + "x" * 9000), head("no header")),
+    "F01 connection refused": early.refused,
+    "F10 closed before the status": early.again(close_now, play()),
+    "F11 reset before the status": early.again(play(reset)),
+    "F12 half a header": early.again(play(b"HTTP/1.1 200 OK\r\nContent-Le")),
+    "F14 no HTTP": early.final(b"SSH-2.0-x\r\n\r\n", head("X: " + "x" * 9000), head("no header")),
     "F15 informational answers": _informed,
-    "F17 silence instead of a reply": _mute,
-    "F20 refused for good": _final(*_status("400 No", "404 No", "413 No", "422 No", "403 No")),
-    "F21 signature refused, repeated": lambda dice: Plan((play(_echo), play(whole())), NOTHING),
+    "F17 silence instead of a reply": early.mute,
+    "F20 refused for good": early.final(
+        *early.statuses("400 No", "404 No", "413 No", "422 No", "403 No")
+    ),
+    "F21 signature refused, repeated": lambda dice: Plan(
+        (play(early.echo), play(whole())), NOTHING
+    ),
     "F24 replay": lambda dice: sound(
-        dice, _body(dice), before=(play(dice.choice(_status("409 Conflict"))),)
+        dice, texts.tagged(dice), before=(play(dice.choice(early.statuses("409 Conflict"))),)
     ),
-    "F25 asked to wait": _again(*_SOON),
-    "F27 asked to wait too long": _late,
-    "F28 server failed": _again(*_BUSY),
-    "F29 redirected": _final(
-        *_status("301 A", "302 B", "303 C", "307 D", "308 E", headers=("Location: /other",))
+    "F25 asked to wait": early.again(*_SOON),
+    "F27 asked to wait too long": early.late,
+    "F28 server failed": early.again(*_BUSY),
+    "F29 redirected": early.final(
+        *early.statuses("301 A", "302 B", "303 C", "307 D", "308 E", headers=("Location: /other",))
     ),
-    "F30 no text": _final(head(status="204 No"), whole(""), head(CHUNKED) + END, head()),
-    "F31 a web page": _final(whole("<title>Log in</title>", "Content-Type: text/html")),
-    "F32 an error object": _final(
+    "F30 no text": early.final(head(status="204 No"), whole(""), head(CHUNKED) + END, head()),
+    "F31 a web page": early.final(whole("<title>Log in</title>", "Content-Type: text/html")),
+    "F32 an error object": early.final(
         whole('{"error": {"message": "нет"}}', "Content-Type: application/json")
     ),
     "F40 length too long": _short,

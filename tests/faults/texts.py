@@ -56,6 +56,11 @@ def text(dice: random.Random, most: int = 40) -> str:
     return "".join(dice.choice(WORDS) + dice.choice(("", " ")) for _ in range(count))
 
 
+def tagged(dice: random.Random) -> bytes:
+    """A text as bytes, with a mark in front by which it is known should it come twice."""
+    return f"«{dice.getrandbits(40):x}»{text(dice)}".encode()
+
+
 def spoilt(dice: random.Random, body: bytes, among: tuple[bytes, ...]) -> bytes:
     """A body with a few strange bytes at any place, also inside a character."""
     for _ in range(dice.randint(1, 4)):
