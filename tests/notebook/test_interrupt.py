@@ -53,10 +53,11 @@ def assert_was_stopped(ran: Ran) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_F60_interrupt_while_streaming_50_times(far: Served, slow_kernel: Kernel) -> None:
+@pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.soak)])
+def test_F60_interrupt_while_streaming(far: Served, slow_kernel: Kernel, times: int) -> None:
     """Each time: idle, the server sees the close, the text is kept, and the next cell works."""
     far.backend.pieces, far.backend.pause, far.backend.closed = ["text "] * 2000, 0.01, 0
-    for count in range(1, 51):
+    for count in range(1, times + 1):
         ran = stopped(slow_kernel, "%%gprochat -n 0\ngo on")
 
         assert_was_stopped(ran)
