@@ -54,11 +54,14 @@ class Template:
         self._names = [*names]
         if single:
             lone = dict.fromkeys(match["name"] for match in _lone(text) if not match["escape"])
-            known = [name for name in lone if name in names]
-            self._names += lone if not known and len(lone) == 1 else []
+            named = any(name in names for name in lone)
+            self._names += lone if not named and len(lone) == 1 else []
         self._parts = self._read(text)
+        # `{time:utc}` may name a column of just that name.
+        found = {part.typed for part in self._parts if isinstance(part, Field)}
         for match in _lone(text):
-            if not match["escape"] and match["name"] not in self._names:
+            known = match["name"] in self._names or match[0] in found
+            if not match["escape"] and not known:
                 raise _no_column(match["name"], self._names)
         if not self.columns:
             raise ConfigError(

@@ -93,3 +93,10 @@ def test_a_format_that_one_value_cannot_have_is_unfit() -> None:
 
     with pytest.raises(Unfit, match="cannot be shown"):
         template.fill(["text"], ["v"])
+
+
+def test_a_column_may_be_called_like_a_format() -> None:
+    """`{time:utc}` is the column of just that name, where there is one."""
+    assert "12:00" == filled("{time:utc}", {"time:utc": "12:00"})
+    with pytest.raises(ConfigError, match="no column 'time'"):
+        Template("{time:utc} {n}", ["n"])

@@ -118,9 +118,11 @@ def expected(data: bytes) -> list[str]:
 
 def run(data: bytes) -> None:
     """Events are the standard's wherever they are cut; a reply ends in text or in words."""
-    decoder = EventDecoder()
-    events = [event for piece in cut(data) for event in decoder.feed(piece)] + decoder.end()
-    assert expected(data) == events
+    alone = [data[at : at + 1] for at in range(len(data))]
+    for pieces in (cut(data), alone):
+        decoder = EventDecoder()
+        events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
+        assert expected(data) == events
     _LOOP.run_until_complete(_listen(data))
 
 

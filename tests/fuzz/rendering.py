@@ -108,11 +108,14 @@ def check_fences(text: str) -> None:
         assert wanted in shown, source
 
 
-def check_growing(text: str) -> None:
-    """The last frame of a reply in pieces is that of the whole; each frame is safe."""
+def check_growing(text: str, *, alone: bool = False) -> None:
+    """The last frame of a reply in pieces is that of the whole; each frame is safe.
+
+    `alone` says that each character is a piece of its own.
+    """
     text = text.removesuffix("\r")
     growing, end, body = markdown.Growing(), 0, ""
-    for piece in cut(text):
+    for piece in text if alone else cut(text):
         end += len(piece)
         body = growing.update(text[:end])
         walls.checked(growing.tail)

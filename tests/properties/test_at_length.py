@@ -11,7 +11,7 @@ import pytest
 
 from tests.properties import VARIABLE
 
-EXAMPLES = 120
+EXAMPLES = 150
 
 
 @pytest.mark.fuzz

@@ -84,6 +84,7 @@ def test_events_are_the_standards(start: bytes, stream: bytes) -> None:
 @tried(3)
 @given(st.lists(EVENT, max_size=3))
 @example([{"candidates": [{"finishReason": {}}]}])
+@example([{"choices": [{"delta": {"content": "\ude00x"}}]}])
 @example([{"usage": {"prompt_tokens": True, "completion_tokens": 10**400}}])
 @example([{"usageMetadata": {"promptTokenCount": -1, "candidatesTokenCount": 1}}])
 def test_any_json_ends_in_text_or_words(events: list[Any]) -> None:

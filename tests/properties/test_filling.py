@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gprochat_magic.batch.template import Template
@@ -133,8 +133,10 @@ def test_text_around_fields_is_kept(text: str, texts: dict[str, str]) -> None:
     assert text == fill(text, values, standing=fields_of(text)).text
 
 
-COLUMN = NAME | st.text(
-    st.characters(exclude_characters="{}!:\n", codec="utf-8"), min_size=1, max_size=6
+COLUMN = (
+    NAME
+    | st.text(st.characters(exclude_characters="{}\n", codec="utf-8"), min_size=1, max_size=6)
+    | st.sampled_from(["a:b", "a!r", "a:>5", "a b", "a.b", ".*", "b:", "u:v"])
 )
 CELL = st.text(max_size=8) | st.integers() | st.booleans() | HOSTILE
 
@@ -147,6 +149,7 @@ CELL = st.text(max_size=8) | st.integers() | st.booleans() | HOSTILE
         max_size=6,
     ),
 )
+@example({"a": 1, "a!r": 2, "u:v": 3}, [("column", "", number) for number in range(3)])
 def test_a_template_puts_each_value_where_its_column_is(
     row: dict[str, Any], parts: list[tuple[str, str, int]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gprochat_magic.conversation import Conversation, Turn
 from gprochat_magic.messages import well_formed
 from gprochat_magic.store import Store
 from tests.properties import tried
+from tests.properties.test_waits import HALVES
 
 SUFFIXES = (".md", ".json", ".ipynb")
 AWKWARD = st.sampled_from(
@@ -40,7 +42,7 @@ AWKWARD = st.sampled_from(
 SOUND = st.lists(
     AWKWARD | st.text(st.characters(codec="utf-8"), max_size=6), min_size=1, max_size=6
 ).map("".join)
-ANY = st.text(st.characters(codec=None), min_size=1, max_size=8) | SOUND
+ANY = st.lists(HALVES | SOUND, min_size=1, max_size=4).map("".join)
 LONG = ("0123456789abcde\0" * 2**16) + "\ufeff\r\n"
 
 
@@ -89,7 +91,10 @@ def test_a_file_with_other_line_ends_is_read(text: str) -> None:
 @given(ANY, ANY)
 def test_F58_halves_of_characters_are_no_obstacle(suffix: str, prompt: str, reply: str) -> None:
     """Lone surrogates, which a file of another program can spell, are U+FFFD from then on."""
-    loaded = transcript.read(transcript.write(of([(prompt, reply)]), suffix), suffix, "read")
+    whole = transcript.write(of([(prompt, reply)]), suffix)
+    # As another program writes it: every character but ASCII as an escape.
+    whole = whole if suffix == ".md" else json.dumps(json.loads(whole))
+    loaded = transcript.read(whole, suffix, "read")
 
     assert [(well_formed(prompt), well_formed(reply))] == told(loaded)
     assert told(loaded) == told(through(loaded, suffix))

@@ -80,17 +80,21 @@ def test_behind_two_dashes_a_prompt_is_as_typed(flags: list[str], prompt: str) -
     assert ("", prompt) == (read.command, read.text)
 
 
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    name: JSON | st.text(max_size=300) | st.integers()
-    for name in ["nonce", "text", "rid", "mid", "k", "have", "name", "prefix", "x"]
-}
+EDGES = st.sampled_from(["x" * 200, "x" * 201, "\0", True, False, -1, -2, 2**53 - 1, 2**53, 1.0])
+FIELD = EDGES | JSON | st.sampled_from(["x", 3]) | st.text(max_size=9)
+
+
+def wishes(kind: str) -> st.SearchStrategy[Any]:
+    """Messages of that kind, with the fields it needs and others."""
+    needed = dict.fromkeys(protocol._ASKS[kind], FIELD)
+    more = dict.fromkeys({"nonce", "text", "x"} - needed.keys(), FIELD)
+    return st.fixed_dictionaries({"t": st.just(kind), **needed}, optional=more)
 
 
 @tried(8)
-@given(
-    JSON
-    | st.fixed_dictionaries({"t": st.sampled_from([*protocol._ASKS, "x"]) | JSON}, optional=FIELDS)
-)
+@given(st.sampled_from([*protocol._ASKS]).flatmap(wishes) | JSON)
+@example({"t": "stop", "rid": "x" * 201})
+@example({"t": "alt", "mid": "x", "k": True})
 def test_a_page_says_something_known_or_nothing(content: Any) -> None:
     """Any message of a page is one of the known, with known fields of bounded size, or none."""
     message = protocol.checked(content)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -81,18 +79,23 @@ def test_F104_a_signature_belongs_to_one_request(
     assert wire.sign(*one) != wire.sign(*other)
 
 
-@tried()
-@given(st.integers(1, 99), st.lists(st.sampled_from(["1", "", "a", "23"]), min_size=2, max_size=5))
-def test_F104_borders_cannot_be_moved(time: int, words: list[str]) -> None:
-    """Of all ways to share out the same characters only one is signed so."""
-    joined = f"{time}:{':'.join(words)}"
-    made = set()
-    for a, b in itertools.combinations([at for at, c in enumerate(joined) if c == ":"], 2):
-        first, message, secret = joined[:a], joined[a + 1 : b], joined[b + 1 :]
-        if first.isdecimal() and ":" not in secret:
-            made.add(wire.sign(int(first), message, secret))
+CUTS = st.tuples(st.integers(1, 3), st.integers(3, 6))
 
-    assert 1 == len(made)
+
+@tried(2)
+@given(st.from_regex("[1-9]{3}[1a]{3,6}", fullmatch=True), CUTS, CUTS)
+def test_F104_borders_cannot_be_moved(
+    joined: str, one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    """The same characters, shared out otherwise, are signed otherwise, in either way."""
+    assume(one != other)
+    plain, whole = set(), set()
+    for first, second in (one, other):
+        time, middle, end = int(joined[:first]), joined[first:second], joined[second:]
+        plain.add(wire.sign(time, middle, end))
+        whole.add(wire.sign_body(time, b"", "k", method=middle, path=end))
+
+    assert 2 == len(plain) == len(whole)
 
 
 @tried(2)

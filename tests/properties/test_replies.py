@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gprochat_magic import markdown
@@ -11,8 +11,9 @@ from tests.payloads import PAYLOADS
 from tests.properties import tried
 
 HOSTILE = st.sampled_from([text for _, text in PAYLOADS])
+BLOCKS = ["\n$$\n", "\n# a\n", "\n- b\n", "\n\n> c\n", "\n```\n"]
 PIECE = st.sampled_from(
-    [*rendering.WORDS, "\n", "\n\n", "    ", "\t", "\r\n", "\0", "word"]
+    [*rendering.WORDS, *BLOCKS, "\n", "\n\n", "    ", "\t", "\r\n", "\0", "word"]
 ) | st.text(max_size=4)
 
 
@@ -39,17 +40,19 @@ def test_F120_nothing_live_in_a_browser(text: str, live: bool) -> None:
 
 
 @tried()
-@given(replies())
-def test_F123_code_is_shown_as_it_is_handed_over(text: str) -> None:
+@given(replies(), replies(), st.sampled_from(["", "python", "html", "diff", "x"]))
+def test_F123_code_is_shown_as_it_is_handed_over(text: str, source: str, language: str) -> None:
     """Each fenced block is in the page, exactly and in order."""
-    rendering.check_fences(text)
+    rendering.check_fences(f"{text}\n\n~~~~{language}\n{source}\n \n~~~~\n")
 
 
 @tried(0.6)
 @given(replies())
+@example("$$\n# a\n# b\n# c\nd\n$$\n")
 def test_growing_equals_whole(text: str) -> None:
     """However a reply is cut, its last frame is that of the whole, and each frame is safe."""
     rendering.check_growing(text)
+    rendering.check_growing(text[:100], alone=True)
 
 
 @tried()

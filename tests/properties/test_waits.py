@@ -32,12 +32,9 @@ SAID = (
     | st.sampled_from(["1e999", "-1e999", "nan", "-0", "1_0", "Mon, 01 Jan 100000 00:00:00 GMT"])
 )
 HEADERS = st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), SAID)
+HALVES = st.sampled_from(["\ud83d", "\ude00", "a\ud800", "\udfffb", "😀"])
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(st.characters(codec=None), max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | HALVES,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
