@@ -18,7 +18,7 @@ from gprochat_magic.terminal import PlainStream, plain
 if TYPE_CHECKING:
     from gprochat_magic.markup import Markup
 
-__all__ = ["STYLE", "Growing", "PlainStream", "document", "fences", "plain", "render"]
+__all__ = ["STYLE", "Growing", "PlainStream", "document", "fences", "plain", "prepare", "render"]
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +93,11 @@ def document(text: str, *, note: str = "", live: bool = False, body: str | None 
     footer = f'<p class="gprochat-note" dir="auto"><small>{small}</small></p>' if small else ""
     style = f"<style>{LAYOUT if live else STYLE}</style>"
     return f'<div class="gprochat mathjax_ignore tex2jax_ignore">{body}{footer}{style}</div>'
+
+
+def prepare() -> None:
+    """Load the parser, which otherwise the first reply waits for."""
+    _markup()
 
 
 def fences(text: str) -> list[tuple[str, str]]:

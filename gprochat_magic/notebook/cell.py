@@ -76,12 +76,14 @@ class Display:
 class NotebookDisplay(Display):
     """One output of a cell, redrawn at a rate that falls as the reply grows.
 
-    A redraw sends the whole reply again, so the redraws of a long reply have to thin out: beyond a
-    head start they may cost `BYTES_PER_BYTE` times the text so far, which leaves room for the end.
+    A redraw sends the whole reply again, so the redraws of a reply have to thin out: beyond a head
+    start they may cost `BYTES_PER_BYTE` times the text so far, each with the `ENVELOPE` that a
+    message has around it. That leaves room for the end, which is some three times the text.
     """
 
-    HEAD_START = 48_000
-    BYTES_PER_BYTE = 6
+    HEAD_START = 9_000
+    BYTES_PER_BYTE = 7
+    ENVELOPE = 900
 
     def __init__(self, form: Format, *, rate: float, final_only: bool) -> None:
         super().__init__()
@@ -90,18 +92,21 @@ class NotebookDisplay(Display):
         self._form = form
         self._final_only = final_only
         self._shown = False
-        self._sent = 0
+        self._sent = self._frame = 0
         self._status_shown = ""
         self._drawn_at = float("-inf")
         self._drawn = 0
         self._cost = 0.0
         self._broken: Exception | None = None
+        # While the request is on its way there is time to load what the first text will need.
+        markdown.prepare()
 
     def grown(self) -> None:
         """Redraw, if that is due."""
         now = time.monotonic()
         first = self._drawn_at < 0
-        affordable = self._sent <= self.HEAD_START + self.BYTES_PER_BYTE * len(self.text)
+        room = self.HEAD_START + self.BYTES_PER_BYTE * len(self.text)
+        affordable = self._sent + self._frame <= room
         # A reader of a reply that pauses wants the words before the pause, whatever they cost.
         affordable = affordable or now - self._silent_since >= PATIENT
         if (
@@ -143,7 +148,8 @@ class NotebookDisplay(Display):
             self._shown = True
         except Exception as error:  # noqa: BLE001  # whatever a front end does, the reply goes on
             self._broken = error
-        self._sent += sum(map(len, bundle.values()))
+        self._frame = self.ENVELOPE + sum(map(len, bundle.values()))
+        self._sent += self._frame
 
     def _send(self, bundle: dict[str, str]) -> None:
         show = update_display if self._shown else display

@@ -21,7 +21,7 @@ MARK = "Zebra"
 class Model:
     """Answers every request with `pieces`, `pause` seconds apart.
 
-    `began` is when the first piece of the last reply was made, on the monotonic clock. Who does not
+    `began` is when the first piece was made, on the monotonic clock, since it was 0. Who does not
     ask for a stream waits for as long as the reply takes to make. `asked` holds the requests.
     """
 
@@ -37,11 +37,6 @@ class Model:
         """The whole reply."""
         return "".join(self.pieces)
 
-    @property
-    def prompts(self) -> str:
-        """All that the last request said, as one text."""
-        return "\n".join(_said(message) for message in self.asked[-1]["messages"])
-
     async def models(self, request: web.Request) -> web.Response:
         """The list of models: one."""
         return web.json_response({"object": "list", "data": [{"id": "m", "object": "model"}]})
@@ -56,8 +51,8 @@ class Model:
     async def _streamed(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        self.began = time.monotonic()
-        due = self.began
+        due = time.monotonic()
+        self.began = self.began or due
         for piece in self.pieces:
             await response.write(_delta(piece))
             due += self.pause
@@ -67,7 +62,7 @@ class Model:
         return response
 
     async def _whole(self) -> web.Response:
-        self.began = time.monotonic()
+        self.began = self.began or time.monotonic()
         await asyncio.sleep(self.pause * len(self.pieces))
         said = {"role": "assistant", "content": self.text}
         choice = {"index": 0, "message": said, "finish_reason": "stop"}
@@ -87,6 +82,11 @@ def _delta(text: str, **more: Any) -> bytes:
     plain = json.loads(delta(text, **more).removeprefix(b"data: "))
     about = {name: value for name, value in _ABOUT.items() if name != "usage"}
     return event({**about, "object": "chat.completion.chunk", **plain})
+
+
+def said_in(asked: dict[str, Any]) -> str:
+    """All that a request says, as one text."""
+    return "\n".join(_said(message) for message in asked["messages"])
 
 
 def _said(message: dict[str, Any]) -> str:

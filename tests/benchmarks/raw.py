@@ -1,4 +1,4 @@
-"""A raw server in a process of its own, so that what it costs is not counted with what is measured."""
+"""A raw server in a process of its own: what it costs is not counted with what is measured."""
 
 from __future__ import annotations
 

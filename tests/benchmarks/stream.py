@@ -38,11 +38,8 @@ async def flood(connection: Connection, *, chunks: int) -> None:
 
 
 async def _bare(url: str) -> str:
-    pieces = []
     async with aiohttp.ClientSession() as session, session.post(url, data=b"{}") as response:
-        async for data in response.content.iter_any():
-            pieces.append(data.decode())
-    return "".join(pieces)
+        return "".join([data.decode() async for data in response.content.iter_any()])
 
 
 def _ours(url: str) -> str:

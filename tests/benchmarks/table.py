@@ -50,7 +50,7 @@ class Row:
 
 
 def _short(figure: float) -> str:
-    return f"{figure:.0f}" if figure >= 10 else f"{figure:.2f}"
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def in_turn(

@@ -10,8 +10,10 @@ from typing import Any
 from tests.benchmarks.model import MARK, Model
 from tests.kernels import Kernel, Ran
 
-OUTPUTS = ("display_data", "update_display_data", "execute_result", "stream", "clear_output")
-OUTPUTS_OF_WIDGETS = ("comm_open", "comm_msg")
+OUTPUTS = (
+    *("display_data", "update_display_data", "execute_result", "stream", "clear_output"),
+    *("comm_open", "comm_msg"),  # of widgets
+)
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,13 @@ def watched(kernel: Kernel, model: Model, cell: str) -> Seen:
 
     def watch(message: dict[str, Any]) -> None:
         kind = message["msg_type"]
-        if kind not in OUTPUTS + OUTPUTS_OF_WIDGETS:
+        if kind not in OUTPUTS:
             return
         times.append(time.monotonic())
         if not first and MARK in json.dumps(message["content"], default=str):
             first.append(times[-1])
 
+    model.began = 0.0
     before = _cpu(kernel)
     ran = kernel.run(cell, watch)
     cpu = _cpu(kernel) - before
@@ -50,7 +53,7 @@ def watched(kernel: Kernel, model: Model, cell: str) -> Seen:
         raise RuntimeError(f"{ran.error['ename']}: {ran.error['evalue'][:200]}")
     if not first:
         raise RuntimeError("no text of the reply was shown")
-    messages = ran.of(*OUTPUTS, *OUTPUTS_OF_WIDGETS)
+    messages = ran.of(*OUTPUTS)
     return Seen(
         first[0] - model.began, len(messages), sum(map(_size, messages)), _most(times), cpu, ran
     )
