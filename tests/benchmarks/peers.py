@@ -35,6 +35,9 @@ BRACES = (
 )
 """Prompts as people paste them: a dict, JavaScript, an open brace, LaTeX, an f-string, fields."""
 
+FAILURES = (subprocess.SubprocessError, OSError, AssertionError, RuntimeError, queue.Empty)
+"""What an installation or a kernel that does not come up raises; that peer is then not measured."""
+
 PromptCell = Callable[[str, str], str]
 """The cell that sends a prompt to the server at an address."""
 
@@ -221,7 +224,7 @@ def main(
             try:
                 python = python_of(peer, place)
                 lines.append(measured(peer, python, model, rounds=rounds, chunks=chunks))
-            except (subprocess.SubprocessError, OSError, AssertionError, queue.Empty) as error:
+            except FAILURES as error:
                 missing[peer.name] = f"{type(error).__name__}: {str(error)[:200]}"
     sys.stdout.write(f"A reply of {5 * chunks:,} bytes in {chunks:,} chunks.\n")
     printed(HEADS, lines)
