@@ -712,6 +712,15 @@ class TestBounds:
         assert '<pre dir="ltr">\n&lt;b&gt;</pre>\n' == markdown.render("<b>")
         assert '<pre dir="ltr">\n&lt;b&gt;</pre>\n' == markdown.Growing().update("<b>")
 
+    def test_portions_do_not_show(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reply that is rendered in portions is the same as one rendered at once."""
+        text = "# [a]\n\n- one\n  - *two*\n\n> q\n\n|x|\n|-|\n|y|\n\n```\nz\n```\n\n[a]: http://a.test\n"
+        whole = markdown.render(text)
+        monkeypatch.setattr(markup, "_PORTION", 1)
+
+        assert whole == markdown.render(text)
+        assert 'href="http://a.test"' in whole
+
     def test_F56_controls_in_html(self) -> None:
         """NUL and lone surrogates become U+FFFD, other controls go, line ends are newlines."""
         page = shown("a\0b\x1b\x08\x7f\x9bc\ud800 `\0\x07`\r\nd\re")

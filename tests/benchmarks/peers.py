@@ -35,6 +35,9 @@ BRACES = (
 )
 """Prompts as people paste them: a dict, JavaScript, an open brace, LaTeX, an f-string, fields."""
 
+FAILURES = (subprocess.SubprocessError, OSError, AssertionError, RuntimeError, queue.Empty)
+"""What an installation or a kernel that does not come up raises; that peer is then not measured."""
+
 PromptCell = Callable[[str, str], str]
 """The cell that sends a prompt to the server at an address."""
 
@@ -134,9 +137,9 @@ def measured(peer: Peer, python: str, model: Model, *, rounds: int, chunks: int)
         loads = []
         for _ in range(rounds):
             with fresh() as k:
-                loads.append(_loaded(k, peer))
+                loads.append(_loaded(k, peer, home))
         with fresh() as k:
-            _loaded(k, peer)
+            _loaded(k, peer, home)
             ran = k.run(peer.setup.replace("URL", repr(model.url)))
             assert ran.status == "ok", ran.error
             return [
@@ -156,9 +159,10 @@ def _tried(columns: int, measure: Callable[[], list[str]]) -> list[str]:
         return [reason[:60], *[""] * (columns - 1)]
 
 
-def _loaded(k: Kernel, peer: Peer) -> float:
+def _loaded(k: Kernel, peer: Peer, home: str) -> float:
     """Seconds that loading takes, by the kernel's own clock."""
     code = f"import time; _t = time.perf_counter()\n{peer.load}\n_t = time.perf_counter() - _t"
+    k.run(f"import os; os.chdir({home!r})")  # some write logs and files where they are
     ran = k.run(code)
     assert ran.status == "ok", ran.error
     return float(k.value("_t"))
@@ -221,7 +225,7 @@ def main(
             try:
                 python = python_of(peer, place)
                 lines.append(measured(peer, python, model, rounds=rounds, chunks=chunks))
-            except (subprocess.SubprocessError, OSError, AssertionError, queue.Empty) as error:
+            except FAILURES as error:
                 missing[peer.name] = f"{type(error).__name__}: {str(error)[:200]}"
     sys.stdout.write(f"A reply of {5 * chunks:,} bytes in {chunks:,} chunks.\n")
     printed(HEADS, lines)
