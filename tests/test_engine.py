@@ -416,6 +416,24 @@ def test_F71_a_forked_child_has_an_engine_and_gateway_of_its_own() -> None:
     assert done.stdout.split() == ["complete", "True", "True", "0", "complete", "True"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_F71_a_lock_that_was_held_at_the_fork() -> None:
+    """A thread of the parent that was handing in work does not hold up the child for ever."""
+
+    async def answer() -> int:
+        return 42
+
+    host = Engine()
+    with host._lock:
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)
+            os._exit(0 if host.run(answer()) == 42 else 1)
+    _, status = os.waitpid(pid, 0)
+
+    assert status == 0
+
+
 def test_F71_a_child_forked_while_a_reply_streams() -> None:
     """The child's own conversation works, and the parent's reply arrives whole."""
     done = child(

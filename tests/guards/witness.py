@@ -26,6 +26,20 @@ _ended: dict[str, Any] = {
 }
 
 
+_running = [""]
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Called by pytest before each test."""
+    _running[0] = nodeid
+
+
+def pytest_keyboard_interrupt() -> None:
+    """Called by pytest where an interrupt that a test had sent ended the whole run."""
+    _ended["failed"].append(_running[0])
+    _ended["words"][_running[0]] = "KeyboardInterrupt"
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Called by pytest for each phase of each test."""
     if report.failed:

@@ -216,7 +216,7 @@ GUARDS = (
         "stream.py",
         "            signal.signal(signal.SIGINT, presses.before)\n",
         "            pass\n",
-        (_STREAM + "test_readers_that_end_in_any_order_put_the_handler_back",),
+        (_STREAM + "test_F60_a_press_hands_out_what_came_and_raises",),
     ),
     Guard(
         "the third press escapes",
@@ -251,7 +251,7 @@ GUARDS = (
         "engine.py",
         "        if self._pid != os.getpid():\n",
         "        if False:\n",
-        (_ENGINE + "test_F71_a_forked_child_has_an_engine_and_gateway_of_its_own",),
+        (_ENGINE + "test_F71_a_lock_that_was_held_at_the_fork",),
     ),
     Guard(
         "sends on a conversation go one by one",
