@@ -99,7 +99,11 @@ class Conversations:
         with self._opening:
             if name:
                 self._refuse_taken(name)
-            self._current = self._add(Line(Conversation(self._sound(name or self._usual))))
+            else:
+                name = self._usual
+                with contextlib.suppress(GPROChatError):  # the store gives it a number later
+                    name = self.free_name(name)
+            self._current = self._add(Line(Conversation(self._sound(name))))
             self.keep(self._current, [])
             return self._current
 

@@ -60,6 +60,7 @@ class Run:
         self._since = 0.0 if self.terms.cache else time.time()
         """Under `cache=False` this run takes from the cache what it has put there itself."""
         self._in_a_row = 0
+        self._over = False
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # set as it begins
 
     async def steps(self) -> AsyncGenerator[Counts]:
@@ -146,8 +147,21 @@ class Run:
     async def _work(self) -> None:
         while (item := await self.todo.take()) is not None:
             async with self.pace.turn() as began:
+                if self._over:
+                    return
                 outcome = await self.asker.once(item.ask)
+                if outcome.error is not None:
+                    # Before another takes this place: the error may end the whole run.
+                    await self._judged(item, outcome, began)
+                    continue
+            await self._judged(item, outcome, began)
+
+    async def _judged(self, item: Item, outcome: Outcome, began: float) -> None:
+        try:
             await self.judge(item, outcome, began)
+        except GPROChatError:
+            self._over = True
+            raise
 
     async def judge(self, item: Item, outcome: Outcome, began: float) -> None:
         """What becomes of a request that was sent: an answer, another try, or a failure.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+from collections.abc import Iterator
 
 from gprochat_magic import markdown, markup
 from gprochat_magic.terminal import HIDDEN, PlainStream, plain
@@ -81,10 +83,19 @@ class _Fallback(logging.Handler):
         raise AssertionError(record.getMessage()) from (record.exc_info or (None, None))[1]
 
 
-_log = logging.getLogger("gprochat_magic.markdown")
-_log.handlers, _log.propagate = [_Fallback()], False
+@contextlib.contextmanager
+def _no_fallback() -> Iterator[None]:
+    """What is shown plain because the parser failed is a finding here, and not elsewhere."""
+    log = logging.getLogger("gprochat_magic.markdown")
+    before = log.handlers, log.propagate
+    log.handlers, log.propagate = [_Fallback()], False
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = before
 
 
+@_no_fallback()
 def run(data: bytes) -> None:
     """All that is shown of a reply is on the list; its code is exact; pieces make the whole."""
     text = data.decode("utf-8", "surrogateescape")

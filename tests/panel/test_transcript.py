@@ -41,7 +41,8 @@ def test_a_run_without_a_screen_keeps_the_transcript_alone(tmp_path: Path, far: 
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "run.ipynb")  # type: ignore[no-untyped-call]
     far.backend.pieces = ["*for* ", "you"]
     command = ["nbconvert", "--execute", "--to=html", "--template=basic", "run.ipynb"]
-    environment = {**os.environ, **far.environment, "IPYTHONDIR": str(tmp_path)}
+    own = {"IPYTHONDIR": str(tmp_path), "GPROCHAT_STORE": ":memory:"}
+    environment = {**os.environ, **far.environment, **own}
     subprocess.run(
         [sys.executable, "-m", "jupyter", *command],
         cwd=tmp_path,
