@@ -22,14 +22,6 @@ from aioresponses import aioresponses
 from gprochat_magic import retry
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With -n, tests of one file share a process, and those that need a browser share one too."""
-    for item in items:
-        group = "browser" if item.get_closest_marker("browser") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def clean_environment() -> Iterator[None]:
     """No setting of ours, no proxy and no password file of whoever runs the tests."""
