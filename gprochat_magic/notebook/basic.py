@@ -78,7 +78,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         self._send.on_click(lambda button: self._ask())
         self._stop.on_click(lambda button: tell({"t": "stop", "rid": self._rid}))
         self._retry.on_click(lambda button: tell({"t": "retry", "mid": self._mid}))
-        self._new.on_click(lambda button: tell({"t": "new", "name": self._fresh_name()}))
+        self._new.on_click(lambda button: tell({"t": "new"}))
         self._names.observe(lambda change: self._picked("use", change["new"]), "value")
         self._models.observe(lambda change: self._picked("model", change["new"]), "value")
         self._prompt.on_msg(self._pressed)
@@ -151,10 +151,6 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         # On the engine's thread it is us who fill the list.
         if not engine.shared().inside():
             self._desk.receive({"t": kind, "name": name})
-
-    def _fresh_name(self) -> str:
-        taken = self._names.options
-        return next(name for n in range(2, 10_000) if (name := f"chat-{n}") not in taken)
 
     def _draw(self, html: str) -> None:
         if time.monotonic() - self._drawn >= 1 / RATE:

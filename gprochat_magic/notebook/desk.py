@@ -133,7 +133,7 @@ class Desk:
         line = await asyncio.to_thread(home.open if self.seat.bound else home.use, name)
         await self.seat.move(line)
 
-    async def _on_new(self, name: str) -> None:
+    async def _on_new(self, name: str = "") -> None:
         await self.seat.move(await asyncio.to_thread(conversations.shared().new, name))
 
     async def _on_model(self, name: str) -> None:

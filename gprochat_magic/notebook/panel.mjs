@@ -118,11 +118,6 @@ export function target(/** @type {string} */ url) {
   try { return new URL(url); } catch { return null; }
 }
 
-/** A name like "chat-2" that no conversation has. */
-export function freshName(/** @type {string[]} */ names) {
-  for (let n = 2; ; n += 1) if (!names.includes(`chat-${n}`)) return `chat-${n}`;
-}
-
 /**
  * What the menu offers at the caret: subcommands for a first word that begins with `/`, variables
  * for a word that begins with `@`. Null where there is nothing to offer.
@@ -540,8 +535,7 @@ class View {
     this.conversation = pick("conversation", "use");
     this.modelPick = pick("model", "model");
     this.undo = button("undo", "undo", words.undo, () => this.isFree() && this.tell({ t: "undo" }));
-    const add = button("new", "add", words.fresh, () =>
-      this.tell({ t: "new", name: freshName(this.snapshot.names ?? []) }));
+    const add = button("new", "add", words.fresh, () => this.tell({ t: "new" }));
     this.list = make("div", { class: "gp-list" });
     this.log = make("div", { class: "gp-log", "data-gp": "log", role: "log", tabindex: 0,
       "aria-live": "off", "aria-label": words.log }, this.list);

@@ -37,14 +37,14 @@ _ASKS: dict[str, dict[str, Callable[[Any], bool]]] = {
     "edit": {"mid": _name, "text": _text, "nonce": _name},
     "alt": {"mid": _name, "k": _count},
     "use": {"name": _name},
-    "new": {"name": _name},
+    "new": {},
     "model": {"name": _name},
     "sync": {"rid": _name, "have": _count},
     "undo": {},
     "names": {"prefix": _name},
 }
 """What a page may ask, with the fields that it needs for that."""
-_MAY_ADD = {"retry": {"nonce": _name}}
+_MAY_ADD = {"retry": {"nonce": _name}, "new": {"name": _name}}
 """Fields that may be left out."""
 
 

@@ -56,6 +56,7 @@ class Seat:
         """Messages shown last that are not of the conversation."""
         self._face = face
         self._names: list[str] = []
+        self._named_in: object = None
         self._signature: object = None
         self._closed = False
         self._unwatch = watch(self._changed)
@@ -118,7 +119,8 @@ class Seat:
         await self.sit()
 
     async def learn(self) -> None:
-        """Read which conversations there are."""
+        """Read which conversations there are, and what this one is called."""
+        self._named_in = self.talk.line.kept_in
         with contextlib.suppress(GPROChatError):  # a history that cannot be read has none to offer
             self._names = await asyncio.to_thread(conversations.shared().names)
 
@@ -147,8 +149,14 @@ class Seat:
         current = conversations.shared().current
         if not self.bound and current is not self.talk.line:
             await self.move(current)
-        elif line is self.talk.line and not self._is_ending():
-            self.talk.turn_to(self)
+        elif line is self.talk.line:
+            if line.kept_in != self._named_in:
+                # What was kept first may have got a number, and another one its name.
+                self._named_in = line.kept_in
+                await self.learn()
+                self.publish(anew=True)
+            elif not self._is_ending():
+                self.talk.turn_to(self)
 
     def _is_ending(self) -> bool:
         """Whether a run has its whole reply, so that its end will show it in a moment."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -24,13 +26,10 @@ TINY: dict[str, Callable[[], int]] = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", TINY)
-def test_a_benchmark_prints_its_table(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_benchmark_prints_its_table(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each one measures and prints, whether or not its budget holds for so little."""
-    for variable in ("GPROCHAT_API_ENDPOINT", "GPROCHAT_SECRET_KEY", "GPROCHAT_WIRE"):
-        monkeypatch.setenv(variable, "")  # what a benchmark sets is taken back
-    status = TINY[name]()
+    with mock.patch.dict(os.environ):  # what a benchmark sets is taken back
+        status = TINY[name]()
 
     assert status in (0, 1)
     said = capsys.readouterr().out

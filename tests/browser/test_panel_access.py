@@ -195,7 +195,7 @@ def test_a_whole_chat_by_keyboard_alone(panel: Mounted) -> None:
 
     assert sent == [
         ("send", "hello"), ("stop", ""), ("retry", ""), ("stop", ""), ("alt", 1),
-        ("edit", "hello there"), ("model", "large"), ("use", "thesis"), ("new", "chat-2"),
+        ("edit", "hello there"), ("model", "large"), ("use", "thesis"), ("new", ""),
     ]  # fmt: skip
 
 

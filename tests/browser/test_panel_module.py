@@ -257,7 +257,7 @@ def test_insert_copies_where_there_are_no_cells(panel: Mounted) -> None:
 
 
 def test_pickers(panel: Mounted) -> None:
-    """The pickers show what is in force and ask for another; a new conversation has a free name."""
+    """The pickers show what is in force and ask for another; the kernel names a new one."""
     panel.open(snapshot(names=["default", "chat-2"]))
     expect(panel.at("model")).to_have_value("demo")
     panel.at("model").select_option("large")
@@ -267,7 +267,7 @@ def test_pickers(panel: Mounted) -> None:
     assert panel.sent() == [
         {"t": "model", "name": "large"},
         {"t": "use", "name": "chat-2"},
-        {"t": "new", "name": "chat-3"},
+        {"t": "new"},
     ]
 
 

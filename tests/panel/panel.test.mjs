@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  Feed, Host, Recall, catalogue, completion, composing, duration, fill, footer, freshName, submits,
+  Feed, Host, Recall, catalogue, completion, composing, duration, fill, footer, submits,
   target, withMessage,
 } from "../../gprochat_magic/notebook/panel.mjs";
 
@@ -82,11 +82,6 @@ test("a message takes the place of its older self", () => {
   const [a, b] = [{ id: "a", role: "user" }, { id: "b", role: "user" }];
   assert.deepEqual(withMessage([a, b], { ...a, text: "x" }).map(({ id, text }) => [id, text]), [["a", "x"], ["b", undefined]]);
   assert.deepEqual(withMessage([a], b), [a, b]);
-});
-
-test("a new conversation gets a free name", () => {
-  assert.equal(freshName(["default"]), "chat-2");
-  assert.equal(freshName(["chat-2", "chat-3"]), "chat-4");
 });
 
 test("cells are added one below the other, and where there are none nothing happens", () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,27 @@ def test_suggestions_and_conversations(basic: Any, far: Served) -> None:
     assert ["help"] == far.backend.prompts
     assert first == conversations.shared().current.conversation.name
     assert ("20em", "Well?") == (basic.children[1].layout.max_height, basic._prompt.placeholder)
+
+
+def test_names_that_are_taken(
+    far: Served, sent: Sent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the file calls a conversation is shown once it is kept, and New finds a free name."""
+    path = str(tmp_path / "history.sqlite")
+    monkeypatch.setenv("GPROCHAT_STORE", path)
+    earlier = conversations.Conversations(path)
+    for _ in range(2):
+        earlier.new()
+    earlier.close()
+    basic: Any = ChatPanel(ui="basic")
+    enter(basic, "hello")
+    until(lambda: "chat-3" == basic._names.value)
+    until(lambda: "ok" in basic._log.value)
+    basic._new.click()
+    until(lambda: "chat-4" == basic._names.value)
+    basic.close()
+
+    assert ("chat-4", "chat-3", "chat-2", "chat") == basic._names.options
 
 
 def test_options_are_taken_or_refused(sent: Sent, far: Served) -> None:
