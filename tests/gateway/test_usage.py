@@ -49,8 +49,9 @@ async def test_the_protocol_to_the_letter_is_not_asked_for_more(
     """On the flat wire the body is the text, and nothing is told of."""
     client = await serve(backend=make_stub(*PIECES))
     exchange = await exchanged(client, "flat")
-    answer = await client.send(client.post())
-    told = await client.send(client.post(headers={HEADER: WANTED}))
+    # Two clocks: the same prompt in the same millisecond would be a replay.
+    answer = await client.send(client.post(client.signed("another")))
+    told = await client.send(client.post(client.signed("third"), headers={HEADER: WANTED}))
 
     assert exchange.tokens is None
     assert ("some tëxt", None) == (answer.text, answer.headers.get(HEADER))
