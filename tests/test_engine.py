@@ -360,8 +360,10 @@ def child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     lines = code.strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip())
     script = "\n".join(line[indent:] for line in lines)
+    # From Python 3.12 on, any fork beside a thread is warned of.
+    warnings = ["-W", "always::ResourceWarning", "-W", "ignore:This process:DeprecationWarning"]
     done = subprocess.run(
-        [sys.executable, "-W", "always::ResourceWarning", "-c", script],
+        [sys.executable, *warnings, "-c", script],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

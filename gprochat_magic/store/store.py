@@ -64,7 +64,7 @@ class Store:
                 store._tell(text)
 
         self._writer = Writer(self.path, Known(self._run), tell=tell, patience=patience)
-        self._at_exit = weakref.finalize(self, Writer.close, self._writer, 2.0)
+        self._at_exit = weakref.finalize(self, Writer.end, self._writer, 2.0)
         process.watch_forks(me)
 
     @property
@@ -125,7 +125,8 @@ class Store:
         """Write the rest and let go of the file; False, with a notice, if something could not be
         written.
         """
-        self._at_exit.detach()
+        if self.path is not None:  # what has no file can be read until the store is gone
+            self._at_exit.detach()
         done = self._writer.close(timeout)
         if not done:
             self._tell(f"{self.waiting} changes to the history could not be saved.")
@@ -208,7 +209,7 @@ class Store:
         known = Known(self._run)
         known.entries = dict(self._writer.backlog.known.entries)
         self._writer = self._writer.after_fork(known)
-        self._at_exit = weakref.finalize(self, Writer.close, self._writer, 2.0)
+        self._at_exit = weakref.finalize(self, Writer.end, self._writer, 2.0)
 
     def _find(self, key: str, newest: int | None = None) -> Entry | None:
         waiting, found = self._ask(lambda conn: reading.id_of(conn, key))

@@ -99,6 +99,15 @@ class Writer:
             thread.join(timeout)
         return done
 
+    def end(self, timeout: float) -> None:
+        """Close for good; what has no file is gone with this."""
+        self.close(timeout)
+        if self.path is None:
+            with self._io:
+                if self._database is not None:
+                    self._database.close()
+                    self._database = None
+
     @contextmanager
     def memory(self) -> Iterator[Database | None]:
         """The connection of a store without a file, for a reader; writes wait meanwhile."""

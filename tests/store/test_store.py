@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -29,6 +31,22 @@ def test_nothing_is_made_before_the_first_use(open_store: Stores, path: Path) ->
 
     assert not path.parent.exists()
     assert threading.active_count() == threads
+
+
+def test_what_has_no_file_is_closed_with_its_store() -> None:
+    """It can be read after `close`, and is gone with the store: no connection is left open."""
+    store = Store(":memory:")
+    store.create("review")
+    store.flush()
+    with store._writer.memory() as database:
+        assert database is not None
+    store.close()
+    assert ["review"] == [each.name for each in store.conversations()]
+    del store
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database.conn.execute("SELECT 1")
 
 
 def test_turn_from_pending_to_complete(store: Store) -> None:
