@@ -13,6 +13,8 @@ from traitlets.config import Configurable
 from gprochat_magic.errors import ConfigError
 
 PREFIX = "GPROCHAT_"
+DEFAULT_MODEL = "gemini-1.5-pro"
+"""The model of the protocol where none is named."""
 
 T = TypeVar("T")
 
@@ -227,7 +229,7 @@ class Settings(Configurable):
         help="The key that signs requests to api_endpoint; never shown. "
         "Set GPROCHAT_SECRET_KEY rather than typing it."
     ).tag(config=True)
-    model = Text("gemini-1.5-pro", help="The model that is asked.").tag(config=True)
+    model = Text(DEFAULT_MODEL, help="The model that is asked.").tag(config=True)
     aliases = Names(
         key_trait=traitlets.Unicode(),
         value_trait=traitlets.Unicode(),

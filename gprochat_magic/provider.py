@@ -89,7 +89,7 @@ class GPROChat(AsyncGeneratorProvider, ProviderModelMixin):
     working = False
     supports_stream = True
     supports_message_history = True
-    default_model = "gemini-1.5-pro"
+    default_model = config.DEFAULT_MODEL
 
     @staticmethod
     def generate_signature(timestamp: int, message: str, secret_key: str | None = None) -> str:

@@ -18,6 +18,8 @@ PORT = 8711
 """Where it listens unless it is told otherwise."""
 STORE_VARIABLE = "GPROCHAT_REDIS_URL"
 
+_KEYS = ("GPROCHAT_BACKEND_KEY", "OPENAI_API_KEY")
+
 Fail = Callable[[str], object]
 
 
@@ -78,6 +80,7 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
         fail("--queue: nobody waits without --concurrent")
     plan = service.Plan(
         backend=_backend(given, fail),
+        key=_key(given),
         host=given.host,
         port=given.port,
         socket=given.socket,
@@ -118,6 +121,14 @@ def _backend(given: argparse.Namespace, fail: Fail) -> str:
     if ("#" if is_url else "/") in name:
         fail("--model: --backend names one already")
     return f"{name}#{model}" if is_url else f"{name}/{model}"
+
+
+def _key(given: argparse.Namespace) -> Secret:
+    """The key for a server that was said to stand in for OpenAI; others look for their own."""
+    if not given.base_url or given.backend != "openai":
+        return Secret()
+    found = (os.environ.get(variable, "").strip() for variable in _KEYS)
+    return Secret(next(filter(None, found), ""))
 
 
 def _prefix(text: str, fail: Fail) -> str:

@@ -25,6 +25,8 @@ from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import AuthError, StreamInterruptedError
 from gprochat_magic.target import Target
+from tests.backends.far import Far, far
+from tests.backends.scripted import DONE, Scripted, delta, head, whole
 from tests.faults.sending import send
 from tests.gateway.conftest import Client
 from tests.gateway.serving import Serving, serving
@@ -40,10 +42,12 @@ def client_of(running: Serving, secret: str = "") -> Client:
     return client
 
 
-async def ask(running: Serving, prompt: str = "json", *, secret: str = "", **options: Any) -> str:
+async def ask(
+    running: Serving, prompt: str = "json", *, secret: str = "", model: str = "", **options: Any
+) -> str:
     """What the package's own client gets from it."""
     pieces = GPROChat.create_async_generator(
-        "",
+        model,
         [{"role": "user", "content": prompt}],
         api_endpoint=running.endpoint,
         secret_key=secret or running.secret.reveal(),
@@ -267,6 +271,64 @@ class TestStart:
         done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
 
         assert done.stdout.startswith("gprochat-magic ")
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Far]:
+    with far() as started:
+        yield started
+
+
+@pytest.fixture
+def model(behind: Far) -> Scripted:
+    """A model's server that answers `ok`, with nothing asked yet."""
+    behind.model.script, behind.model.asked = [head(), delta("ok"), DONE], []
+    behind.model.lists = [whole("200 OK", b'{"data": [{"id": "its only one"}]}')]
+    return behind.model
+
+
+class TestBackend:
+    @asynchronous
+    @pytest.mark.parametrize(
+        ("set_up", "asked", "got"),
+        [
+            (["--model", "mine"], "", "mine"),
+            (["--model", "mine"], "other", "other"),
+            ([], "", "its only one"),
+        ],
+    )
+    async def test_who_chooses_no_model_gets_the_operators(
+        self, model: Scripted, set_up: list[str], asked: str, got: str
+    ) -> None:
+        """A client under the wire turns names the protocol's default, which is nobody's choice."""
+        with serving("--base-url", model.url, *set_up) as running:
+            assert "ok" == await ask(running, wire="turns", model=asked)
+            assert got == model.asked[-1].body["model"]
+            assert "ok" == await ask(running)
+
+    @asynchronous
+    @pytest.mark.parametrize(
+        ("arguments", "keys", "sent"),
+        [
+            (["--backend", "openai"], {"OPENAI_API_KEY": "sk-theirs"}, "Bearer sk-theirs"),
+            (
+                ["--backend", "openai"],
+                {"OPENAI_API_KEY": "sk-theirs", "GPROCHAT_BACKEND_KEY": "mine"},
+                "Bearer mine",
+            ),
+            ([], {"OPENAI_API_KEY": "sk-theirs"}, None),
+            (["--backend", "openai"], {}, None),
+        ],
+    )
+    async def test_which_key_goes_to_a_base_url(
+        self, model: Scripted, arguments: list[str], keys: dict[str, str], sent: str | None
+    ) -> None:
+        """OpenAI's goes to what is named to stand in for it, unless it has one of its own."""
+        none = {"OPENAI_API_KEY": "", "GPROCHAT_BACKEND_KEY": ""}
+        with serving(*arguments, "--base-url", model.url, "--model", "m", **none | keys) as running:
+            assert "ok" == await ask(running)
+            assert sent == model.asked[-1].headers.get("authorization")
+            assert not [line for line in running.said + running.logged if "theirs" in line]
 
 
 class TestSocket:
