@@ -11,6 +11,7 @@ import traitlets
 from traitlets.config import Configurable
 
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_sound
 
 PREFIX = "GPROCHAT_"
 DEFAULT_MODEL = "gemini-1.5-pro"
@@ -184,7 +185,7 @@ def is_address(text: str) -> bool:
         sound = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and sound
+    return parts.scheme in ("http", "https") and is_sound(parts.hostname or "") and sound
 
 
 def has_password(address: str) -> bool:

@@ -43,7 +43,9 @@ class App:
     """The handler of every request. `failures` gives the reason of a broken reply by request id.
 
     `record` is told of each request once it is over; `health` is a path that anyone may ask for
-    whether new requests are taken; `owner_only` refuses other users of this machine.
+    whether new requests are taken; `owner_only` refuses other users of this machine. A request's
+    body has `body_timeout` seconds, and a reader who takes nothing of a reply for `reader_timeout`
+    counts as gone.
     """
 
     def __init__(
@@ -51,21 +53,22 @@ class App:
         guard: Guard,
         backend: Backend,
         *,
-        crowd: Crowd,
-        turnstile: Turnstile,
+        turnstile: Turnstile | None = None,
         record: Callable[[Record], object] | None = None,
         health: str = "",
         owner_only: bool = False,
         body_timeout: float = 15.0,
+        reader_timeout: float = 60.0,
     ) -> None:
         self.guard = guard
         self._backend = backend
-        self._crowd = crowd
-        self._turnstile = turnstile
+        self.crowd = Crowd(patience=body_timeout)
+        self._turnstile = turnstile or Turnstile()
         self._record = record
         self._health = health
         self._owner_only = owner_only
         self._body_timeout = body_timeout
+        self._reader_timeout = reader_timeout
         self._draining = False
         self._running: set[asyncio.Task[object]] = set()
         self.failures: OrderedDict[str, str] = OrderedDict()
@@ -79,11 +82,11 @@ class App:
         task = asyncio.current_task()
         assert task is not None  # a server calls its handler in a task
         self._running.add(task)
-        self._crowd.ask(request.protocol)
+        self.crowd.ask(request.protocol)
         record = Record(_request_id(request.headers), request.method, request.raw_path)
         try:
             admitted = await self._admit(request)
-            self._crowd.leave(request.protocol)
+            self.crowd.leave(request.protocol)
             record.client = admitted.client
             async with self._turnstile.turn(admitted.client):
                 return await self._answer(request, admitted, record)
@@ -93,7 +96,7 @@ class App:
         finally:
             self._running.discard(task)
             if request.transport is not None:
-                self._crowd.arrive(request.protocol)
+                self.crowd.arrive(request.protocol)
             record.end()
             if self._record is not None:
                 self._record(record)
@@ -164,7 +167,7 @@ class App:
                         response = await _begin(request, request_id)
                         record.begin(response.status)
                     if response is not None:
-                        record.size += await _write(response, piece)
+                        record.size += await self._write(request, response, piece)
         # A backend is foreign code: whatever it raises ends this reply and nothing else.
         except Exception as error:  # noqa: BLE001
             if response is None:
@@ -179,6 +182,21 @@ class App:
             await response.write(tail(usage.sent, usage.received))
         record.ending = "complete"
         return response
+
+    async def _write(
+        self, request: web.BaseRequest, response: web.StreamResponse, piece: str
+    ) -> int:
+        data = well_formed(piece).encode()
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(data), _PIECE):
+            # A reader who takes nothing would keep a place of its client and the work upstream.
+            gone = loop.call_later(self._reader_timeout, self.crowd.dismiss, request.protocol)
+            try:
+                # In slices, so that a reader who stops reading also stops the writing.
+                await response.write(data[start : start + _PIECE])
+            finally:
+                gone.cancel()
+        return len(data)
 
     def _break_off(
         self,
@@ -216,14 +234,6 @@ async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamRespons
     response.enable_chunked_encoding()
     await response.prepare(request)
     return response
-
-
-async def _write(response: web.StreamResponse, piece: str) -> int:
-    data = well_formed(piece).encode()
-    for start in range(0, len(data), _PIECE):
-        # In slices, so that a reader who stops reading also stops the writing.
-        await response.write(data[start : start + _PIECE])
-    return len(data)
 
 
 def _apology(error: Exception, request_id: str) -> web.Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import shutil
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from gprochat_magic import wire
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_literal, is_loopback
 
 LOOPBACK = "127.0.0.1"
 
@@ -132,7 +132,8 @@ def _remove_left_over(path: str) -> None:
 
 def tcp(host: str, port: int, *, prefix: str = "") -> Place:
     """An address; port 0 is one of the system's choice. Raises `ConfigError` for one in use."""
-    literal = LOOPBACK if host == "localhost" else host
+    # A name of this machine is not asked for: whoever answers might name another.
+    literal = LOOPBACK if is_loopback(host) and not is_literal(host) else host
     family = socket.AF_INET6 if ":" in literal else socket.AF_INET
     try:
         bound = socket.create_server((literal, port), family=family)
@@ -148,11 +149,3 @@ def tcp(host: str, port: int, *, prefix: str = "") -> Place:
     suffix = "" if port == 80 else f":{port}"
     endpoint = f"http://{shown}{suffix}{prefix}{wire.PATH}"
     return Place(bound, endpoint, frozenset(name + suffix for name in names), port=port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can only be reached from this machine; a name that has to be asked: no."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

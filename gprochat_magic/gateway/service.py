@@ -21,9 +21,10 @@ from gprochat_magic.gateway.backends.unasked import as_set_up
 from gprochat_magic.gateway.clients import HOW_TO_MAKE_ONE, Client, SecretsFile
 from gprochat_magic.gateway.journal import Journal
 from gprochat_magic.gateway.nonces import NonceStore
-from gprochat_magic.gateway.place import LOOPBACK, is_loopback
+from gprochat_magic.gateway.place import LOOPBACK
 from gprochat_magic.gateway.record import Record
 from gprochat_magic.gateway.turnstile import MemoryRates, RateLimiter, Turnstile
+from gprochat_magic.hosts import is_loopback
 
 if TYPE_CHECKING:
     from gprochat_magic.gateway.metrics import Metrics

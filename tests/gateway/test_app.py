@@ -18,6 +18,7 @@ from gprochat_magic import wire
 from gprochat_magic.clock import Clock
 from gprochat_magic.gateway.app import FAILURES
 from gprochat_magic.gateway.backends import BackendError
+from gprochat_magic.gateway.turnstile import Turnstile
 from gprochat_magic.messages import Messages
 
 if TYPE_CHECKING:
@@ -526,6 +527,38 @@ async def test_F115_a_reader_who_stops_reading_stops_the_backend(serve: Serve) -
     writer.close()
     await asyncio.wait_for(backend.closed.wait(), 5)
     assert {} == client.served.failures
+
+
+@asynchronous
+async def test_a_reader_who_takes_nothing_gives_up_the_place(serve: Serve) -> None:
+    """The work upstream ends, and the next request of the same client is let in."""
+    backend, turnstile = Endless("x" * 100_000, wait=False), Turnstile(concurrent=1)
+    client = await serve(backend=backend, turnstile=turnstile, reader_timeout=0.2)
+    _, writer = await client.connect()
+    writer.write(client.post())
+
+    await asyncio.wait_for(backend.closed.wait(), 5)
+
+    async with turnstile.turn(""):
+        pass
+    assert {} == client.served.failures
+    writer.close()
+
+
+@asynchronous
+async def test_a_slow_reader_gets_it_all(serve: Serve, make_stub: Callable[..., Stub]) -> None:
+    """A reply may take longer than that, as long as some of it is taken."""
+    text = "x" * 2**23
+    client = await serve(backend=make_stub(text), reader_timeout=0.4)
+    reader, writer = await client.connect()
+    writer.write(client.post())
+    got = 0
+    while piece := await reader.read(2**19):
+        got += len(piece)
+        await asyncio.sleep(0.02)
+
+    assert got > len(text)
+    writer.close()
 
 
 @asynchronous

@@ -124,6 +124,17 @@ class TestPlace:
         assert [200, 200, 200, 421] == [answer.status for answer in answers]
 
     @asynchronous
+    @pytest.mark.parametrize("name", ["LocalHost", "localhost.", "gate.localhost"])
+    async def test_F111_a_name_of_this_machine_is_not_looked_up(
+        self, serve: Serve, name: str
+    ) -> None:
+        """It is 127.0.0.1, whatever a resolver would say."""
+        client = await serve(host=name)
+
+        assert client.host.startswith("127.0.0.1:")
+        assert 200 == (await client.send(client.post())).status
+
+    @asynchronous
     async def test_ipv6_loopback(self, serve: Serve) -> None:
         """A gateway may listen on ::1; its name has brackets."""
         client = await serve(host="::1")

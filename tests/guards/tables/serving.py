@@ -217,14 +217,14 @@ GUARDS = (
     Guard(
         "a head arrives in time",
         "gateway/crowd.py",
-        "loop.call_later(self._patience, self._dismiss, connection)",
-        "loop.call_later(86_400, self._dismiss, connection)",
+        "loop.call_later(self._patience, self.dismiss, connection)",
+        "loop.call_later(86_400, self.dismiss, connection)",
         (_CROWD + "test_F109_the_crowds_own_patience",),
     ),
     Guard(
         "open addresses need secret and hosts",
         "gateway/server.py",
-        "if not places.is_loopback(host) and not (secret and hosts):",
+        "if not is_loopback(host) and not (secret and hosts):",
         "if False:",
         (_SERVER + "TestStart::test_F118_open_addresses_need_secret_and_hosts",),
     ),
@@ -269,6 +269,13 @@ GUARDS = (
         "handler_cancellation=True",
         "handler_cancellation=False",
         (_APP + "test_F114_the_backend_stops_when_the_reader_leaves",),
+    ),
+    Guard(
+        "a reader who takes nothing is dropped",
+        "gateway/app.py",
+        "loop.call_later(self._reader_timeout, ",
+        "loop.call_later(3600, ",
+        (_APP + "test_a_reader_who_takes_nothing_gives_up_the_place",),
     ),
     Guard(
         "an exception's text stays inside",
