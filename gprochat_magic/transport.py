@@ -21,6 +21,7 @@ from gprochat_magic import attempt, wire
 from gprochat_magic.body import Body
 from gprochat_magic.clock import Clock
 from gprochat_magic.conversation import State
+from gprochat_magic.decoder import TextDecoder
 from gprochat_magic.errors import (
     ConnectError,
     DeadlineExceeded,
@@ -75,7 +76,7 @@ class Exchange:
         )
         self._clock, self._on_wait = clock, on_wait
         self._outgoing = signed
-        self._decoder = wire.TextDecoder()
+        self._decoder = TextDecoder()
         self._tail = Tail()
         self._deadline = 0.0
         self._framed = False
