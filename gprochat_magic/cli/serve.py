@@ -43,7 +43,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
         type=numbers.whole,
         default=0,
         metavar="N",
-        help="replies at a time, per client",
+        help="replies at a time of each client, for each replica",
     )
     add(
         "--queue",

@@ -130,7 +130,8 @@ def open_backend(name: str, *, key: Secret | None = None) -> Backend:
     if provider not in TABLE or (provider == "demo" and "/" in name):
         raise ConfigError(
             f"there is no backend {name!r}",
-            hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's URL.",
+            hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's address, "
+            "which begins with http:// or https://.",
         )
     factory = pkgutil.resolve_name(TABLE[provider])
     backend = factory() if provider == "demo" else factory(provider, model, key=key)
