@@ -13,6 +13,7 @@ from gprochat_magic import config
 from gprochat_magic.cli import numbers
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_sound
 
 PORT = 8711
 """Where it listens unless it is told otherwise."""
@@ -71,13 +72,7 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
 
     from gprochat_magic.gateway import service  # brings aiohttp
 
-    if config.has_password(given.redis):
-        raise ConfigError(
-            "a password on the command line can be seen by others",
-            hint=f"Set {STORE_VARIABLE} to that address instead.",
-        )
-    if given.queue and not given.concurrent:
-        fail("--queue: nobody waits without --concurrent")
+    _check(given, fail)
     plan = service.Plan(
         backend=_backend(given, fail),
         key=_key(given),
@@ -99,6 +94,21 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
     )
     asyncio.run(service.serve(plan, _say))
     return 0
+
+
+def _check(given: argparse.Namespace, fail: Fail) -> None:
+    if config.has_password(given.redis):
+        raise ConfigError(
+            "a password on the command line can be seen by others",
+            hint=f"Set {STORE_VARIABLE} to that address instead.",
+        )
+    if given.queue and not given.concurrent:
+        fail("--queue: nobody waits without --concurrent")
+    if given.socket and given.host != _from_hub()[0][0]:
+        fail("--host: a --socket has none")
+    for name in given.allowed_host:
+        if not is_sound(name) or set(name) & set("/@ "):
+            fail(f"--allowed-host: {name!r} is no name like gate.example, or gate.example:8711")
 
 
 def _say(line: str) -> None:

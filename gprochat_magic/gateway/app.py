@@ -242,7 +242,7 @@ def _apology(error: Exception, request_id: str) -> web.Response:
         headers[wire.SPEAKER_HEADER] = "backend"
         status = error.status if 400 <= error.status <= 599 else 502
         if error.retry_after is not None:
-            headers["Retry-After"] = f"{error.retry_after:g}"
+            headers["Retry-After"] = f"{error.retry_after:.12g}"
         if error.final:
             headers[wire.RETRY_HEADER] = "false"
     return web.Response(status=status, body=_reason(error).encode(), headers=headers)

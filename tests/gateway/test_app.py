@@ -281,6 +281,7 @@ class TestFailure:
         ("error", "status", "text", "retry_after"),
         [
             (BackendError(429, "slow down", 1.5), 429, "slow down", "1.5"),
+            (BackendError(429, "tomorrow", 9_999_999.0), 429, "tomorrow", "9999999"),
             (BackendError(503, "no model"), 503, "no model", None),
             (BackendError(200, "odd"), 502, "odd", None),
             (BackendError(502, "for good", final=True), 502, "for good", None),

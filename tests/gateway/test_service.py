@@ -216,6 +216,8 @@ class TestStart:
             ["--queue", "5"],
             ["--prefix", "no slash"],
             ["--secret", "x" * 32],
+            ["--host", "::1", "--socket", "/tmp/s"],
+            ["--allowed-host", "https://gate.example/"],
         ],
     )
     def test_wrong_arguments(self, refused: Refuse, arguments: list[str]) -> None:
@@ -372,7 +374,8 @@ class TestSecretsFile:
     async def test_each_has_a_secret(self, file: Path) -> None:
         """Each name of the file may ask with its own secret, and the log knows who did."""
         ada, ben = token_hex(32), token_hex(32)
-        file.write_text(f"# the team\n\nada:{ada}\nben:{ben}\n")
+        # As an editor on Windows writes it.
+        file.write_text(f"\ufeffada:{ada}\r\n\r\n# and\r\nben:{ben}\r\n", newline="")
 
         with serving("--secrets-file", str(file)) as running:
             await ask(running, secret=ada)
