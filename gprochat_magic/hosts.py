@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-_LONGEST_NAME, _LONGEST_LABEL = 253, 63
+_LONGEST_NAME = 253
 """Characters, by RFC 1035."""
 
 
@@ -26,7 +26,9 @@ def is_loopback(host: str) -> bool:
 
 
 def is_sound(host: str) -> bool:
-    """Whether a host is one that resolvers take; what some refuse, others look up in vain."""
-    name = host.removesuffix(".")
-    labels = name.split(".")
-    return len(name) <= _LONGEST_NAME and all(0 < len(label) <= _LONGEST_LABEL for label in labels)
+    """Whether a host is one that can be looked up: resolvers differ in what they make of others."""
+    try:
+        coded = host.encode("idna")
+    except UnicodeError:
+        return False
+    return 0 < len(coded.removesuffix(b".")) <= _LONGEST_NAME
