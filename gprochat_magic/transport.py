@@ -33,6 +33,7 @@ from gprochat_magic.errors import (
 )
 from gprochat_magic.limits import Expiry, Limits
 from gprochat_magic.messages import Message
+from gprochat_magic.refusal import connect_failure
 from gprochat_magic.retry import Policy, Waiting
 from gprochat_magic.tail import Tail
 from gprochat_magic.target import Target
@@ -200,7 +201,7 @@ class Exchange:
             model=self.ask.model,
             options=self.ask.options,
             url=self.target.url,
-            path=yarl.URL(self.target.endpoint).raw_path,
+            path=_path(self.target),
             request_id=self.request_id,
         )
 
@@ -226,6 +227,14 @@ class Exchange:
     @property
     def _late(self) -> str:
         return f"the reply took longer than {self.limits.total:g} s"
+
+
+def _path(target: Target) -> str:
+    """The path that is signed, as aiohttp sends it. Raises `ConfigError` where it would not."""
+    try:
+        return yarl.URL(target.endpoint).raw_path
+    except ValueError as error:
+        raise connect_failure(error, target.where) from None
 
 
 _TOO_LARGE = f"the reply passed {wire.MAX_REPLY >> 20} MiB and was cut there"

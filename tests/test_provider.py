@@ -302,6 +302,8 @@ async def test_subclass_with_a_service_of_its_own() -> None:
         "http://localhost:99999/",
         "http://[::1/",
         "http://" + "x" * 70 + ".invalid/",
+        "http://" + "я" * 60 + ".invalid/",
+        "http://localhost\\api/generate",
         "/api/generate",
     ],
 )
