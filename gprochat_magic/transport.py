@@ -52,9 +52,10 @@ class Ask:
 class Exchange:
     """One send. Iterate `stream()` once; afterwards `state` says how it ended.
 
-    `replaced` counts bytes that were no text, `attempts` the requests made; `request_id` is the
-    same for all of them, so that a gateway can tell a repeated request from a new one. `signed` is
-    a request that another process has signed, where this one has no secret.
+    `replaced` counts bytes that were no text, `attempts` the requests made; `model` is the one that
+    answers, where the server tells; `request_id` is the same for all requests, so that a gateway
+    can tell a repeated one from a new one. `signed` is a request that another process has signed,
+    where this one has no secret.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Exchange:
             signed.headers[wire.REQUEST_ID_HEADER] if signed is not None else uuid.uuid4().hex
         )
         self.attempts = 0
+        self.model = ""
 
     @property
     def text(self) -> str:
@@ -165,7 +167,7 @@ class Exchange:
         self.attempts += 1
         try:
             async with Expiry(until, FirstTokenTimeout, waited):
-                body = await attempt.begin(
+                body, model = await attempt.begin(
                     self._session_for(self.target),
                     self.target,
                     outgoing,
@@ -175,7 +177,7 @@ class Exchange:
         except ConnectError as error:
             await self._mend(error)
             raise
-        self._framed = body.framed
+        self._framed, self.model = body.framed, model
         self._tail = Tail(announced=body.tailed)
         return body
 

@@ -35,6 +35,8 @@ SIGNATURE_HEADER = "x-gprochat-signature"
 REQUEST_ID_HEADER = "x-request-id"
 SPEAKER_HEADER = "x-gprochat-speaker"
 """Set to `backend` where the words of an error are those of the model's own server."""
+MODEL_HEADER = "x-gprochat-model"
+"""The model that answers, as its own server calls it."""
 RETRY_HEADER = "x-should-retry"
 """`false` where asking again cannot help; OpenAI's servers and clients know it by this name too."""
 USER_AGENT = f"gprochat-magic/{__version__}"
@@ -259,6 +261,11 @@ def _finite(digits: str) -> float:
     number = float(digits)
     # 1e999 would be infinite here and no JSON where it is sent on.
     return number if math.isfinite(number) else _no_constant(digits)
+
+
+def is_model(name: str) -> bool:
+    """Whether a model's name is one that a header can carry and people can read."""
+    return 0 < len(name) <= 200 and name.isascii() and name.isprintable()
 
 
 class Proof(NamedTuple):

@@ -147,3 +147,18 @@ def test_clock_follows_a_server_that_is_behind() -> None:
     clock.learn("http://a.example/x", 400.0)
 
     assert (before, clock.now("http://a.example/y")) == (1_000_000, 400_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("org/model:7b", True),
+        ("", False),
+        ("m" * 201, False),
+        ("a\x1b[1m", False),
+        ("модель", False),
+    ],
+)
+def test_names_of_models(name: str, sound: bool) -> None:
+    """What a server calls its model is shown, so it is short and without control characters."""
+    assert sound == wire.is_model(name)

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from gprochat_magic import wire
-from gprochat_magic.gateway.backends import Backend, BackendError, Usage
+from gprochat_magic.gateway.backends import Backend, BackendError, Speaker, Usage
 from gprochat_magic.gateway.crowd import Crowd
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
 from gprochat_magic.gateway.peers import is_foreign
@@ -156,15 +156,17 @@ class App:
     ) -> web.StreamResponse:
         request_id = record.request_id
         response: web.StreamResponse | None = None
-        usage: Usage | None = None
+        usage, model = None, ""
         try:
             async with _closing(self._backend.reply(admitted.messages, admitted.options)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Usage):
                         usage = piece
+                    if isinstance(piece, Speaker):
+                        model = piece.model
                     # The status waits for the first text: a backend may still say no.
                     if piece and response is None:
-                        response = await _begin(request, request_id)
+                        response = await _begin(request, request_id, model=model)
                         record.begin(response.status)
                     if response is not None:
                         record.size += await self._write(request, response, piece)
@@ -227,8 +229,12 @@ async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[st
             await pieces.aclose()
 
 
-async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamResponse:
+async def _begin(
+    request: web.BaseRequest, request_id: str, *, model: str = ""
+) -> web.StreamResponse:
     response = web.StreamResponse(headers={**_HEADERS, wire.REQUEST_ID_HEADER: request_id})
+    if wire.is_model(model):
+        response.headers[wire.MODEL_HEADER] = model
     if request.headers.get(HEADER) == WANTED:
         response.headers[HEADER] = WANTED
     response.enable_chunked_encoding()

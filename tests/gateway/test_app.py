@@ -16,7 +16,7 @@ import pytest
 from gprochat_magic import wire
 from gprochat_magic.clock import Clock
 from gprochat_magic.gateway.app import FAILURES
-from gprochat_magic.gateway.backends import BackendError
+from gprochat_magic.gateway.backends import BackendError, Speaker
 from gprochat_magic.gateway.turnstile import Turnstile
 from gprochat_magic.messages import Messages
 from tests.gateway.attacks import attacks
@@ -122,6 +122,20 @@ class TestServed:
         answer = await client.send(client.post())
 
         assert (200, b"0\r\n\r\n") == (answer.status, answer.body)
+
+    @asynchronous
+    @pytest.mark.parametrize(
+        ("name", "told"), [("m/1:x", "m/1:x"), ("модель", None), ("a\r\nb: c", None), ("", None)]
+    )
+    async def test_who_answers_is_told(
+        self, serve: Serve, make_stub: Callable[..., Stub], name: str, told: str | None
+    ) -> None:
+        """A header names the model, where a header can."""
+        client = await serve(backend=make_stub(Speaker(name), "a"))
+
+        answer = await client.send(client.post())
+
+        assert ("a", told) == (answer.text, answer.headers.get("x-gprochat-model"))
 
     @asynchronous
     async def test_half_a_character_from_a_backend(

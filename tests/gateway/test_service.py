@@ -26,10 +26,11 @@ from gprochat_magic.config import Secret
 from gprochat_magic.errors import AuthError, StreamInterruptedError
 from gprochat_magic.target import Target
 from tests.backends.far import Far, far
-from tests.backends.scripted import DONE, Scripted, delta, head, whole
+from tests.backends.scripted import DONE, Scripted, delta, event, head, whole
 from tests.faults.sending import send
 from tests.gateway.conftest import Client
 from tests.gateway.serving import Serving, serving
+from tests.kernels import kernel
 
 asynchronous = pytest.mark.asyncio
 PROMPT = "a prompt that no log may hold"
@@ -307,6 +308,24 @@ class TestBackend:
             assert "ok" == await ask(running, wire="turns", model=asked)
             assert got == model.asked[-1].body["model"]
             assert "ok" == await ask(running)
+
+    @pytest.mark.parametrize("wire", ["flat", "turns"])
+    def test_the_cell_names_who_answered(self, model: Scripted, wire: str) -> None:
+        """The model by its server's word, not the one that would be asked by default."""
+        said = {"model": "mine-2", "choices": [{"delta": {"content": "x"}}]}
+        model.script = [head(), event(said), DONE]
+        with (
+            serving("--base-url", model.url, "--model", "mine") as running,
+            kernel(
+                GPROCHAT_API_ENDPOINT=running.endpoint,
+                GPROCHAT_SECRET_KEY=running.secret.reveal(),
+                GPROCHAT_WIRE=wire,
+            ) as k,
+        ):
+            ran = k.run("reply = %gprochat hello")
+
+            assert "mine-2 · 127.0.0.1:" in str(ran.shown)
+            assert "mine-2" == k.value("reply.model")
 
     @asynchronous
     @pytest.mark.parametrize(
