@@ -123,6 +123,8 @@ def _backend(given: argparse.Namespace, fail: Fail) -> str:
         if name not in ("demo", "openai"):
             fail("--base-url goes with --backend openai, whose protocol such a server speaks")
         name = given.base_url
+    if name == "gemini":
+        model = model or config.DEFAULT_MODEL  # one of its own
     if not model:
         return str(name)
     if name == "demo":

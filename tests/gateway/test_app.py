@@ -446,8 +446,8 @@ async def test_a_reader_who_takes_nothing_gives_up_the_place(serve: Serve) -> No
 @asynchronous
 async def test_a_slow_reader_gets_it_all(serve: Serve, make_stub: Callable[..., Stub]) -> None:
     """A reply may take longer than that, as long as some of it is taken."""
-    text = "x" * 2**23
-    client = await serve(backend=make_stub(text), reader_timeout=0.4)
+    text = "x" * 2**24
+    client = await serve(backend=make_stub(text), reader_timeout=1)
     reader, writer = await client.connect()
     writer.write(client.post())
     got = 0

@@ -309,6 +309,11 @@ class TestBackend:
             assert got == model.asked[-1].body["model"]
             assert "ok" == await ask(running)
 
+    def test_gemini_has_the_default_model(self) -> None:
+        """It is the one that is said to answer where the operator names none."""
+        with serving("--backend", "gemini") as running:
+            assert running.wait_for("; gemini/gemini-1.5-pro answers")
+
     @pytest.mark.parametrize("wire", ["flat", "turns"])
     def test_the_cell_names_who_answered(self, model: Scripted, wire: str) -> None:
         """The model by its server's word, not the one that would be asked by default."""

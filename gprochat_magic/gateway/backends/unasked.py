@@ -26,5 +26,5 @@ class Unasked:
 
 def as_set_up(backend: Backend, name: str) -> Backend:
     """The backend of this name as its operator means it: what is set up goes before the default."""
-    # The demo tells what it was asked for, and the default is one of Gemini's models.
-    return backend if read_name(name) in (Name("demo"), Name("gemini")) else Unasked(backend)
+    # The demo has no models, and tells what it was asked for.
+    return backend if read_name(name) == Name("demo") else Unasked(backend)
