@@ -36,7 +36,13 @@ def arguments(command: argparse.ArgumentParser) -> None:
     where.add_argument("--port", type=numbers.port, default=hub[1], help="the port (%(default)s)")
     where.add_argument("--socket", default="", metavar="PATH", help="a Unix socket in its place")
     add("--prefix", default=prefix, metavar="PATH", help="a path before /api/generate")
-    add("--allowed-host", action="append", default=[], metavar="H", help="a name clients use")
+    add(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="H",
+        help="a name of it; again for more",
+    )
     add("--secrets-file", type=Path, metavar="FILE", help="name:secret lines, readable by you only")
     add("--requests-per-minute", type=numbers.whole, default=0, metavar="N", help="of each client")
     add(
