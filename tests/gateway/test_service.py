@@ -11,26 +11,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from gprochat_magic import GPROChat, wire
-from gprochat_magic.cli import main
+from gprochat_magic import wire
 from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
-from gprochat_magic.errors import AuthError, StreamInterruptedError
+from gprochat_magic.errors import StreamInterruptedError
 from gprochat_magic.target import Target
-from tests.backends.far import Far, far
-from tests.backends.scripted import DONE, Scripted, delta, event, head, whole
 from tests.faults.sending import send
-from tests.gateway.conftest import Client
+from tests.gateway.conftest import Client, Refuse
 from tests.gateway.serving import Serving, serving
-from tests.kernels import kernel
 
 asynchronous = pytest.mark.asyncio
 PROMPT = "a prompt that no log may hold"
@@ -41,20 +35,6 @@ def client_of(running: Serving, secret: str = "") -> Client:
     client = Client(running)
     client.served.secret = Secret(secret or running.secret.reveal())
     return client
-
-
-async def ask(
-    running: Serving, prompt: str = "json", *, secret: str = "", model: str = "", **options: Any
-) -> str:
-    """What the package's own client gets from it."""
-    pieces = GPROChat.create_async_generator(
-        model,
-        [{"role": "user", "content": prompt}],
-        api_endpoint=running.endpoint,
-        secret_key=secret or running.secret.reveal(),
-        **options,
-    )
-    return "".join([piece async for piece in pieces])
 
 
 def health(running: Serving) -> tuple[int, bytes]:
@@ -68,26 +48,6 @@ def health(running: Serving) -> tuple[int, bytes]:
         return refused.code, refused.read()
 
 
-Refuse = Callable[..., tuple[int, list[str]]]
-
-
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """Exit code and words of a command that does not start, run in this process."""
-
-    def command(*arguments: str, secret: str = token_hex(32)) -> tuple[int, list[str]]:
-        monkeypatch.setenv("GPROCHAT_SECRET_KEY", secret)
-        try:
-            code = main(["serve", *arguments])
-        except SystemExit as wrong:
-            code = int(str(wrong.code))
-        out, err = capsys.readouterr()
-        assert "" == out
-        return code, err.splitlines()
-
-    return command
-
-
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Serving]:
     """The command with a secret and metrics, for all tests that change nothing."""
@@ -99,7 +59,7 @@ class TestStart:
     @asynchronous
     async def test_it_serves_what_it_says(self, plain: Serving) -> None:
         """The address that it tells, and the secret that it does not tell, are all one needs."""
-        assert '"name"' in await ask(plain)
+        assert '"name"' in await plain.ask()
 
         assert "demo answers" in plain.wait_for("listens on")
         assert not [line for line in plain.said if plain.secret.reveal() in line]
@@ -111,7 +71,7 @@ class TestStart:
     @asynchronous
     async def test_the_log_has_no_prompt(self, plain: Serving) -> None:
         """A line of the log tells who asked, how it ended and how long it took; never a word."""
-        await ask(plain, PROMPT)
+        await plain.ask(PROMPT)
         body = client_of(plain).signed(PROMPT, sign="0" * 64)
         odd = 'POST /a%0a"?' + PROMPT.replace(" ", "+") + " HTTP/1.1"
         await client_of(plain).send(client_of(plain).post(body))
@@ -128,7 +88,7 @@ class TestStart:
     @asynchronous
     async def test_figures_are_told_on_loopback_to_no_page(self, plain: Serving) -> None:
         """Prometheus gets its figures on a port of their own; a page or another name gets none."""
-        await ask(plain)
+        await plain.ask()
         plain.wait_for(" complete$")
         url = plain.wait_for("/metrics").partition(": ")[2]
 
@@ -153,7 +113,7 @@ class TestStart:
         """What is no HTTP at all is refused, and its bytes are neither said nor logged."""
         for noise in (b"\x16\x03\x01 canary\r\n\r\n", b"GET / canary\r\n\r\n", b"canary" * 9000):
             assert (await client_of(plain).send(noise)).status in (0, 400)
-        await ask(plain)
+        await plain.ask()
         plain.wait_for(" complete$")
 
         assert not [line for line in plain.said + plain.logged if "canary" in line]
@@ -252,7 +212,7 @@ class TestStart:
             client = client_of(running)
 
             assert 401 == (await client.send(client.post())).status
-            assert '"name"' in await ask(running)
+            assert '"name"' in await running.ask()
             assert [] == running.logged
 
     @asynchronous
@@ -260,7 +220,7 @@ class TestStart:
         """With --prefix it is served under that path and nowhere else; signatures cover it."""
         with serving("--prefix", "/services/gprochat/", "--require-body-signature") as running:
             assert running.endpoint.endswith("/services/gprochat/api/generate")
-            assert '"name"' in await ask(running)
+            assert '"name"' in await running.ask()
             assert (200, b"ok\n") == health(running)
             client = client_of(running)
             assert 404 == (await client.send(client.post())).status
@@ -274,87 +234,6 @@ class TestStart:
         done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
 
         assert done.stdout.startswith("gprochat-magic ")
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[Far]:
-    with far() as started:
-        yield started
-
-
-@pytest.fixture
-def model(behind: Far) -> Scripted:
-    """A model's server that answers `ok`, with nothing asked yet."""
-    behind.model.script, behind.model.asked = [head(), delta("ok"), DONE], []
-    behind.model.lists = [whole("200 OK", b'{"data": [{"id": "its only one"}]}')]
-    return behind.model
-
-
-class TestBackend:
-    @asynchronous
-    @pytest.mark.parametrize(
-        ("set_up", "asked", "got"),
-        [
-            (["--model", "mine"], "", "mine"),
-            (["--model", "mine"], "other", "other"),
-            ([], "", "its only one"),
-        ],
-    )
-    async def test_who_chooses_no_model_gets_the_operators(
-        self, model: Scripted, set_up: list[str], asked: str, got: str
-    ) -> None:
-        """A client under the wire turns names the protocol's default, which is nobody's choice."""
-        with serving("--base-url", model.url, *set_up) as running:
-            assert "ok" == await ask(running, wire="turns", model=asked)
-            assert got == model.asked[-1].body["model"]
-            assert "ok" == await ask(running)
-
-    def test_gemini_has_the_default_model(self) -> None:
-        """It is the one that is said to answer where the operator names none."""
-        with serving("--backend", "gemini") as running:
-            assert running.wait_for("; gemini/gemini-1.5-pro answers")
-
-    @pytest.mark.parametrize("wire", ["flat", "turns"])
-    def test_the_cell_names_who_answered(self, model: Scripted, wire: str) -> None:
-        """The model by its server's word, not the one that would be asked by default."""
-        said = {"model": "mine-2", "choices": [{"delta": {"content": "x"}}]}
-        model.script = [head(), event(said), DONE]
-        with (
-            serving("--base-url", model.url, "--model", "mine") as running,
-            kernel(
-                GPROCHAT_API_ENDPOINT=running.endpoint,
-                GPROCHAT_SECRET_KEY=running.secret.reveal(),
-                GPROCHAT_WIRE=wire,
-            ) as k,
-        ):
-            ran = k.run("reply = %gprochat hello")
-
-            assert "mine-2 · 127.0.0.1:" in str(ran.shown)
-            assert "mine-2" == k.value("reply.model")
-
-    @asynchronous
-    @pytest.mark.parametrize(
-        ("arguments", "keys", "sent"),
-        [
-            (["--backend", "openai"], {"OPENAI_API_KEY": "sk-theirs"}, "Bearer sk-theirs"),
-            (
-                ["--backend", "openai"],
-                {"OPENAI_API_KEY": "sk-theirs", "GPROCHAT_BACKEND_KEY": "mine"},
-                "Bearer mine",
-            ),
-            ([], {"OPENAI_API_KEY": "sk-theirs"}, None),
-            (["--backend", "openai"], {}, None),
-        ],
-    )
-    async def test_which_key_goes_to_a_base_url(
-        self, model: Scripted, arguments: list[str], keys: dict[str, str], sent: str | None
-    ) -> None:
-        """OpenAI's goes to what is named to stand in for it, unless it has one of its own."""
-        none = {"OPENAI_API_KEY": "", "GPROCHAT_BACKEND_KEY": ""}
-        with serving(*arguments, "--base-url", model.url, "--model", "m", **none | keys) as running:
-            assert "ok" == await ask(running)
-            assert sent == model.asked[-1].headers.get("authorization")
-            assert not [line for line in running.said + running.logged if "theirs" in line]
 
 
 class TestSocket:
@@ -386,94 +265,6 @@ class TestSocket:
         assert "precious" == path.read_text()
 
 
-class TestSecretsFile:
-    @pytest.fixture
-    def file(self, tmp_path: Path) -> Path:
-        """A private file with Ada's and Ben's secrets."""
-        path = tmp_path / "secrets"
-        path.touch(0o600)
-        return path
-
-    @asynchronous
-    async def test_each_has_a_secret(self, file: Path) -> None:
-        """Each name of the file may ask with its own secret, and the log knows who did."""
-        ada, ben = token_hex(32), token_hex(32)
-        # As an editor on Windows writes it.
-        file.write_text(f"\ufeffada:{ada}\r\n\r\n# and\r\nben:{ben}\r\n", newline="")
-
-        with serving("--secrets-file", str(file)) as running:
-            await ask(running, secret=ada)
-            await ask(running, secret=ben)
-
-            assert running.wait_for(" ada POST .* 200 ")
-            assert running.wait_for(" ben POST .* 200 ")
-            # The secret of the environment is the client's, here, and opens nothing.
-            with pytest.raises(AuthError):
-                await ask(running)
-            assert running.wait_for(" - POST .* 401 ")
-
-    @asynchronous
-    @pytest.mark.parametrize("told", [False, True])
-    async def test_a_secret_is_replaced_without_a_pause(self, file: Path, told: bool) -> None:
-        """Old and new hold together, then the new alone; the file is read when it changes, or told.
-
-        A file that is not in order changes nothing.
-        """
-        old, new = token_hex(32), token_hex(32)
-        file.write_text(f"ada:{old}\n")
-
-        with serving("--secrets-file", str(file)) as running:
-
-            def write(text: str, said: str, times: int) -> None:
-                file.write_text(text)
-                if told:
-                    running.process.send_signal(signal.SIGHUP)
-                running.wait_for(said, times=times)
-
-            write(f"ada:{old}\nada:{new}\n", "2 of 1 clients", 1)
-            assert await ask(running, secret=old)
-            assert await ask(running, secret=new)
-            write(f"ada:{new}\nada:short\n", "stay as they were", 1)
-            assert await ask(running, secret=old)
-            write(f"ada:{new}\n", "1 of 1 clients", 1)
-            assert await ask(running, secret=new)
-            with pytest.raises(AuthError):
-                await ask(running, secret=old)
-            assert not [line for line in running.said if old in line or new in line]
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("", "no secret"),
-            ("ada\n", "line 1"),
-            ("ada:short\n", "secret of ada"),
-            ("a da:" + "x" * 32, "line 1"),
-            (f"ada:{'x' * 32}\nben:{'x' * 32}\n", "twice"),
-            (f"ada:{'x' * 32}\nada:{'y' * 32}\nada:{'z' * 32}\n", "3 secrets"),
-        ],
-    )
-    def test_what_is_not_in_order(self, refused: Refuse, file: Path, text: str, words: str) -> None:
-        """A file that is not in order is refused in two lines, without a secret in them."""
-        file.write_text(text)
-
-        code, lines = refused("--secrets-file", str(file))
-
-        assert (1, 2) == (code, len(lines))
-        assert words in lines[0]
-        assert "x" * 32 not in "".join(lines)
-
-    def test_a_file_that_others_can_read(self, refused: Refuse, file: Path) -> None:
-        """A file that others can read is refused, with what to do."""
-        file.write_text(f"ada:{'x' * 32}\n")
-        file.chmod(0o640)
-
-        code, lines = refused("--secrets-file", str(file))
-
-        assert 1 == code
-        assert "read by others" in lines[0]
-        assert f"chmod 600 {file}" in lines[1]
-
-
 class TestEnd:
     @asynchronous
     async def test_running_replies_end(self) -> None:
@@ -500,7 +291,7 @@ class TestEnd:
     async def test_but_not_for_ever(self, limited: bool) -> None:
         """A second signal, or the end of the time for it, cuts replies; their reader can tell."""
         with serving("--drain", "1" if limited else "30") as running:
-            reply = asyncio.create_task(ask(running, "slow long 20001", retries=0))
+            reply = asyncio.create_task(running.ask("slow long 20001", retries=0))
             client = client_of(running)
             reader, writer = await client.connect()
             writer.write(client.post(client.signed("slow long 20000")))

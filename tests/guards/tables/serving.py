@@ -320,7 +320,7 @@ GUARDS = (
         "gateway/clients.py",
         'if os.name == "posix" and stat.S_IMODE(about.st_mode) & 0o077:',
         "if False:",
-        ("tests/gateway/test_service.py::TestSecretsFile::test_a_file_that_others_can_read",),
+        ("tests/gateway/test_secrets_file.py::test_a_file_that_others_can_read",),
     ),
     Guard(
         "who asks too often has to wait",
