@@ -89,7 +89,10 @@ def _prefix() -> str:
 
 def _sweep(base: Path) -> None:
     """Remove the folders of gateways of ours that were killed, as far as that can be told."""
-    for folder in base.glob(f"{_prefix()}*"):
+    found: list[Path] = []
+    with suppress(OSError):  # what cannot be listed is left as it is
+        found = list(base.glob(f"{_prefix()}*"))
+    for folder in found:
         with suppress(OSError):
             about = folder.lstat()
             settled = time.time() - about.st_mtime > SETTLED
