@@ -37,8 +37,10 @@ async def begin(
     *,
     way: Way,
     learn: Callable[[float], object],
-) -> Body:
-    """Post, and return the body of a reply, its first bytes read. Raises what came instead.
+) -> tuple[Body, str]:
+    """Post, and return the body of a reply, its first bytes read, and the model that answers.
+
+    The model is empty where the server does not tell. Raises what came instead of a reply.
 
     `learn` is given the server's clock, in seconds, where ours is why it refused.
     """
@@ -51,7 +53,8 @@ async def begin(
     except BaseException:
         body.close()
         raise
-    return body
+    model = response.headers.get(wire.MODEL_HEADER, "")
+    return body, model if wire.is_model(model) else ""
 
 
 async def _post(

@@ -32,6 +32,7 @@ class Kept:
     replaced = 0
     attempts = 0
     tokens: tuple[int, int] | None = None
+    model = ""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -11,8 +11,11 @@ import traitlets
 from traitlets.config import Configurable
 
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_sound
 
 PREFIX = "GPROCHAT_"
+DEFAULT_MODEL = "gemini-1.5-pro"
+"""The model of the protocol where none is named."""
 
 T = TypeVar("T")
 
@@ -182,7 +185,7 @@ def is_address(text: str) -> bool:
         sound = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and sound
+    return parts.scheme in ("http", "https") and is_sound(parts.hostname or "") and sound
 
 
 def has_password(address: str) -> bool:
@@ -227,7 +230,7 @@ class Settings(Configurable):
         help="The key that signs requests to api_endpoint; never shown. "
         "Set GPROCHAT_SECRET_KEY rather than typing it."
     ).tag(config=True)
-    model = Text("gemini-1.5-pro", help="The model that is asked.").tag(config=True)
+    model = Text(DEFAULT_MODEL, help="The model that is asked.").tag(config=True)
     aliases = Names(
         key_trait=traitlets.Unicode(),
         value_trait=traitlets.Unicode(),

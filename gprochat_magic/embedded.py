@@ -107,11 +107,11 @@ class Embedded:
                 found: Any = getattr(asked, "models", list)()
                 return list(await found if inspect.isawaitable(found) else found)
         except BackendError as error:
-            hint = _KEY_HINT if error.status == 401 else "Is the backend running?"
+            hint = _KEY_HINT if error.status == 401 else _ANOTHER
             raise ServerError(error.message, hint=hint) from None
         except TimeoutError:
             told = f"{getattr(asked, 'where', backend)} lists no models within {seconds:g} s"
-            raise ServerError(told, hint="Is the backend running?") from None
+            raise ServerError(told, hint=f"Is it running? {_ANOTHER}") from None
         finally:
             await _let_go(asked)
 
@@ -154,6 +154,7 @@ class Embedded:
 
 _SHOWN = 5
 """Models of a backend that are named in a survey."""
+_ANOTHER = "Start it, or let %gprochat backend name another."
 _KEY_HINT = "%gprochat key asks for its key, unseen."
 
 

@@ -15,7 +15,7 @@ from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret, Settings
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.limits import Limits
-from gprochat_magic.messages import Messages
+from gprochat_magic.messages import Messages, well_formed
 from gprochat_magic.target import Pool, Target
 from gprochat_magic.transport import Ask, Exchange
 
@@ -89,7 +89,7 @@ class GPROChat(AsyncGeneratorProvider, ProviderModelMixin):
     working = False
     supports_stream = True
     supports_message_history = True
-    default_model = "gemini-1.5-pro"
+    default_model = config.DEFAULT_MODEL
 
     @staticmethod
     def generate_signature(timestamp: int, message: str, secret_key: str | None = None) -> str:
@@ -99,7 +99,7 @@ class GPROChat(AsyncGeneratorProvider, ProviderModelMixin):
         signs; raises `ConfigError` if none is.
         """
         secret = Secret(secret_key) if secret_key is not None else config.current().secret_key
-        return wire.sign(timestamp, message, needed(secret).reveal())
+        return wire.sign(timestamp, well_formed(message), needed(secret).reveal())
 
     @classmethod
     async def create_async_generator(

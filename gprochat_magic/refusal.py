@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import aiohttp
 
@@ -58,19 +59,29 @@ def words(body: bytes, hide: Iterable[str] = ()) -> str:
 
 def _message(text: str) -> str:
     """The message of a JSON error object, wherever the common APIs put it; else nothing."""
+    value = _object(text)
+    for key in ("error", "detail", "message"):
+        said = value.get(key)
+        if isinstance(said, dict):
+            said = said.get("message") or json.dumps(said, ensure_ascii=False)
+        if isinstance(said, str) and said:
+            return said
+    return ""
+
+
+def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
-    error = value.get("error", value.get("detail")) if isinstance(value, dict) else None
-    if isinstance(error, dict):
-        error = error.get("message", json.dumps(error, ensure_ascii=False))
-    return error if isinstance(error, str) else ""
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def is_error_object(body: bytes) -> bool:
     """Whether a JSON object that came with a success status tells of an error."""
-    return bool(_message(body.decode("utf-8", "replace")))
+    text = body.decode("utf-8", "replace")
+    value = _object(text)
+    return bool((value.get("error") or value.get("detail")) and _message(text))
 
 
 def refused(status: int, headers: Mapping[str, str], said: str) -> GPROChatError:

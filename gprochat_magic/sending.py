@@ -267,6 +267,9 @@ def _settle(sent: Sent, exchange: Exchange | caching.Kept, elapsed: float) -> No
     turn.reply, turn.state = exchange.text, exchange.state
     turn.replaced, turn.elapsed = exchange.replaced, elapsed
     turn.sent, turn.received = exchange.tokens or (0, 0)
+    if exchange.model and turn.model == config.DEFAULT_MODEL:
+        # Nobody's choice, so it was only a guess at who would answer.
+        turn.model = exchange.model
     _count(sent, exchange)
     if turn.state == "unverified":
         sent.notes.append("the end of this reply is not proven")

@@ -21,6 +21,7 @@ from gprochat_magic import attempt, wire
 from gprochat_magic.body import Body
 from gprochat_magic.clock import Clock
 from gprochat_magic.conversation import State
+from gprochat_magic.decoder import TextDecoder
 from gprochat_magic.errors import (
     ConnectError,
     DeadlineExceeded,
@@ -32,6 +33,7 @@ from gprochat_magic.errors import (
 )
 from gprochat_magic.limits import Expiry, Limits
 from gprochat_magic.messages import Message
+from gprochat_magic.refusal import connect_failure
 from gprochat_magic.retry import Policy, Waiting
 from gprochat_magic.tail import Tail
 from gprochat_magic.target import Target
@@ -50,9 +52,10 @@ class Ask:
 class Exchange:
     """One send. Iterate `stream()` once; afterwards `state` says how it ended.
 
-    `replaced` counts bytes that were no text, `attempts` the requests made; `request_id` is the
-    same for all of them, so that a gateway can tell a repeated request from a new one. `signed` is
-    a request that another process has signed, where this one has no secret.
+    `replaced` counts bytes that were no text, `attempts` the requests made; `model` is the one that
+    answers, where the server tells; `request_id` is the same for all requests, so that a gateway
+    can tell a repeated one from a new one. `signed` is a request that another process has signed,
+    where this one has no secret.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Exchange:
         )
         self._clock, self._on_wait = clock, on_wait
         self._outgoing = signed
-        self._decoder = wire.TextDecoder()
+        self._decoder = TextDecoder()
         self._tail = Tail()
         self._deadline = 0.0
         self._framed = False
@@ -86,6 +89,7 @@ class Exchange:
             signed.headers[wire.REQUEST_ID_HEADER] if signed is not None else uuid.uuid4().hex
         )
         self.attempts = 0
+        self.model = ""
 
     @property
     def text(self) -> str:
@@ -163,7 +167,7 @@ class Exchange:
         self.attempts += 1
         try:
             async with Expiry(until, FirstTokenTimeout, waited):
-                body = await attempt.begin(
+                body, model = await attempt.begin(
                     self._session_for(self.target),
                     self.target,
                     outgoing,
@@ -173,7 +177,7 @@ class Exchange:
         except ConnectError as error:
             await self._mend(error)
             raise
-        self._framed = body.framed
+        self._framed, self.model = body.framed, model
         self._tail = Tail(announced=body.tailed)
         return body
 
@@ -199,7 +203,7 @@ class Exchange:
             model=self.ask.model,
             options=self.ask.options,
             url=self.target.url,
-            path=yarl.URL(self.target.endpoint).raw_path,
+            path=_path(self.target),
             request_id=self.request_id,
         )
 
@@ -225,6 +229,14 @@ class Exchange:
     @property
     def _late(self) -> str:
         return f"the reply took longer than {self.limits.total:g} s"
+
+
+def _path(target: Target) -> str:
+    """The path that is signed, as aiohttp sends it. Raises `ConfigError` where it would not."""
+    try:
+        return yarl.URL(target.endpoint).raw_path
+    except ValueError as error:
+        raise connect_failure(error, target.where) from None
 
 
 _TOO_LARGE = f"the reply passed {wire.MAX_REPLY >> 20} MiB and was cut there"

@@ -1,4 +1,4 @@
-"""The signed protocol as pure functions: sign, build, parse, verify, decode.
+"""The signed protocol as pure functions: sign, build, parse, verify.
 
 Client and gateway meet here and nowhere else. Nothing here does I/O.
 Two signatures exist. The protocol's own, `sign`, covers time and prompt. The body signature,
@@ -8,7 +8,6 @@ a model and options count.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import hmac
 import json
@@ -36,6 +35,8 @@ SIGNATURE_HEADER = "x-gprochat-signature"
 REQUEST_ID_HEADER = "x-request-id"
 SPEAKER_HEADER = "x-gprochat-speaker"
 """Set to `backend` where the words of an error are those of the model's own server."""
+MODEL_HEADER = "x-gprochat-model"
+"""The model that answers, as its own server calls it."""
 RETRY_HEADER = "x-should-retry"
 """`false` where asking again cannot help; OpenAI's servers and clients know it by this name too."""
 USER_AGENT = f"gprochat-magic/{__version__}"
@@ -262,6 +263,11 @@ def _finite(digits: str) -> float:
     return number if math.isfinite(number) else _no_constant(digits)
 
 
+def is_model(name: str) -> bool:
+    """Whether a model's name is one that a header can carry and people can read."""
+    return 0 < len(name) <= 200 and name.isascii() and name.isprintable()
+
+
 class Proof(NamedTuple):
     """What a sender has proven, the whole body or the flattened prompt, and by which secret."""
 
@@ -289,26 +295,3 @@ def verify(
         if fits and found is None:
             found = Proof("prompt" if header is None else "body", number)
     return found
-
-
-class TextDecoder:
-    """Bytes to text however cut: UTF-8, a leading BOM dropped, NUL and bad bytes U+FFFD."""
-
-    def __init__(self) -> None:
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._at_start = True
-        self._tail = b""  # a U+FFFD that was really sent may arrive in pieces
-        self.replaced = 0
-        """How many characters of the text so far stand for bytes that could not be shown."""
-
-    def feed(self, data: bytes, *, final: bool = False) -> str:
-        """The text that these bytes complete; `final` turns half a character into U+FFFD."""
-        text = self._utf8.decode(data, final)
-        if self._at_start and text:
-            self._at_start = False
-            text = text.removeprefix("\ufeff")
-        if "\ufffd" in text or "\0" in text:
-            text = text.replace("\0", "\ufffd")
-            self.replaced += text.count("\ufffd") - (self._tail + data).count(b"\xef\xbf\xbd")
-        self._tail = (self._tail + data)[-2:]
-        return text

@@ -93,6 +93,21 @@ class TestAsk:
         prompts = ["what is it?", "piped text", "explain this:\n\nline 1\nline 2"]
         assert prompts == gateway.backend.prompts
 
+    def test_characters_that_a_pipe_does_not_know(self, store: Path) -> None:
+        """Bytes that are no text, and a reply that cannot be written there, cost a mark each."""
+        with served() as gateway:
+            gateway.backend.pieces = ["ответ: ", "é"]
+            done = subprocess.run(
+                [*COMMAND, "ask"],
+                input=b"caf\xe9 \xff",
+                capture_output=True,
+                timeout=60,
+                env=environment(store, **gateway.environment, PYTHONIOENCODING="ascii"),
+            )
+
+        assert (0, b"?????: ?\n", b"") == (done.returncode, done.stdout, done.stderr)
+        assert ["caf\ufffd \ufffd"] == gateway.backend.prompts
+
     def test_flags_go_along(self, store: Path) -> None:
         """Model, instructions and parameters reach the model, as the magics send them."""
         flags = ("-m", "m", "-s", "be brief", "-t", "0.5", "--max-tokens", "7")

@@ -87,6 +87,12 @@ def test_a_variable_that_does_not_fit_is_named(
         ("ftp://host", False),
         ("", False),
         ("http://[::1", False),
+        ("http://пример.рф./", True),
+        (f"http://{'a' * 63}.example/", True),
+        (f"http://{'a' * 64}.example/", False),
+        (f"http://{'a.' * 127}example/", False),
+        ("http://a..b/", False),
+        (f"http://{'я' * 60}.example/", False),
     ],
 )
 def test_addresses(text: str, sound: bool) -> None:

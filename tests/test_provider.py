@@ -93,6 +93,11 @@ def test_signature_with_the_configured_key(monkeypatch: pytest.MonkeyPatch) -> N
     assert GPROChat.generate_signature(1700000000000, "Привет, как дела?").startswith("99b58bd4")
 
 
+def test_F58_signature_of_half_a_character() -> None:
+    """It is that of the prompt as it is sent."""
+    assert GPROChat.generate_signature(5, "a\ud83d", "k") == wire.sign(5, "a\ufffd", "k")
+
+
 @pytest.mark.parametrize("key", [None, ""])
 def test_signature_without_a_key(key: str | None) -> None:
     """Without any key the error says how to set one."""
@@ -302,6 +307,8 @@ async def test_subclass_with_a_service_of_its_own() -> None:
         "http://localhost:99999/",
         "http://[::1/",
         "http://" + "x" * 70 + ".invalid/",
+        "http://" + "я" * 60 + ".invalid/",
+        "http://localhost\\api/generate",
         "/api/generate",
     ],
 )

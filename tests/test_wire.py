@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import itertools
 import json
 from typing import Any
 
@@ -133,29 +132,6 @@ def test_roles_cannot_be_forged_from_text() -> None:
     assert forged == wire.parse(built.body).turns
 
 
-@given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=6))
-def test_decoder_gives_the_same_text_however_cut(data: bytes, cuts: list[int]) -> None:
-    """Any bytes, cut anywhere, decode as they do in one piece, and count the same."""
-    whole = wire.TextDecoder()
-    expected = whole.feed(data) + whole.feed(b"", final=True)
-    cut = wire.TextDecoder()
-    edges = [0, *sorted(cuts), len(data)]
-    pieces = [cut.feed(data[a:b]) for a, b in itertools.pairwise(edges) if a <= b]
-
-    assert "".join(pieces) + cut.feed(b"", final=True) == expected
-    assert whole.replaced == cut.replaced
-
-
-@given(st.text())
-def test_decoder_keeps_text(text: str) -> None:
-    """Text is kept as it is but for NUL; only what was not sent is counted."""
-    decoder = wire.TextDecoder()
-    decoded = decoder.feed(("." + text).encode()) + decoder.feed(b"", final=True)
-
-    assert "." + text.replace("\0", "\ufffd") == decoded
-    assert text.count("\0") == decoder.replaced
-
-
 def test_timestamps_rise() -> None:
     """Timestamps rise strictly, also while the clock stands still or goes back."""
     moments = iter([100.0, 100.0, 40.0, 100.002, 500.0])
@@ -171,3 +147,18 @@ def test_clock_follows_a_server_that_is_behind() -> None:
     clock.learn("http://a.example/x", 400.0)
 
     assert (before, clock.now("http://a.example/y")) == (1_000_000, 400_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("org/model:7b", True),
+        ("", False),
+        ("m" * 201, False),
+        ("a\x1b[1m", False),
+        ("модель", False),
+    ],
+)
+def test_names_of_models(name: str, sound: bool) -> None:
+    """What a server calls its model is shown, so it is short and without control characters."""
+    assert sound == wire.is_model(name)

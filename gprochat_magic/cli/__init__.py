@@ -6,6 +6,7 @@ An error is two lines on stderr and exit code 1, a wrong argument exit code 2, a
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -27,10 +28,10 @@ BROKEN_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is what comes out."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    _forgive_unknown_characters()
+    given = _parser().parse_args(arguments)
     try:
-        code: int = given.run(given, parser.error)
+        code: int = given.run(given, given.fail)
     except GPROChatError as error:
         sys.stderr.write("\n".join(error._render_traceback_()) + "\n")
         return 1
@@ -43,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return code
+
+
+def _forgive_unknown_characters() -> None:
+    # A pipe's encoding may know few characters: such a one costs a mark, not the reply.
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,5 +67,5 @@ def _parser() -> argparse.ArgumentParser:
             name, help=about, description=about.capitalize() + ".", allow_abbrev=False
         )
         module.arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, fail=command.error)
     return parser

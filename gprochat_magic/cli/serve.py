@@ -13,10 +13,13 @@ from gprochat_magic import config
 from gprochat_magic.cli import numbers
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_sound
 
 PORT = 8711
 """Where it listens unless it is told otherwise."""
 STORE_VARIABLE = "GPROCHAT_REDIS_URL"
+
+_KEYS = ("GPROCHAT_BACKEND_KEY", "OPENAI_API_KEY")
 
 Fail = Callable[[str], object]
 
@@ -33,7 +36,13 @@ def arguments(command: argparse.ArgumentParser) -> None:
     where.add_argument("--port", type=numbers.port, default=hub[1], help="the port (%(default)s)")
     where.add_argument("--socket", default="", metavar="PATH", help="a Unix socket in its place")
     add("--prefix", default=prefix, metavar="PATH", help="a path before /api/generate")
-    add("--allowed-host", action="append", default=[], metavar="H", help="a name clients use")
+    add(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="H",
+        help="a name of it; again for more",
+    )
     add("--secrets-file", type=Path, metavar="FILE", help="name:secret lines, readable by you only")
     add("--requests-per-minute", type=numbers.whole, default=0, metavar="N", help="of each client")
     add(
@@ -41,7 +50,7 @@ def arguments(command: argparse.ArgumentParser) -> None:
         type=numbers.whole,
         default=0,
         metavar="N",
-        help="replies at a time, per client",
+        help="replies at a time of each client, for each replica",
     )
     add(
         "--queue",
@@ -69,15 +78,10 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
 
     from gprochat_magic.gateway import service  # brings aiohttp
 
-    if config.has_password(given.redis):
-        raise ConfigError(
-            "a password on the command line can be seen by others",
-            hint=f"Set {STORE_VARIABLE} to that address instead.",
-        )
-    if given.queue and not given.concurrent:
-        fail("--queue: nobody waits without --concurrent")
+    _check(given, fail)
     plan = service.Plan(
         backend=_backend(given, fail),
+        key=_key(given),
         host=given.host,
         port=given.port,
         socket=given.socket,
@@ -98,6 +102,21 @@ def run(given: argparse.Namespace, fail: Fail) -> int:
     return 0
 
 
+def _check(given: argparse.Namespace, fail: Fail) -> None:
+    if config.has_password(given.redis):
+        raise ConfigError(
+            "a password on the command line can be seen by others",
+            hint=f"Set {STORE_VARIABLE} to that address instead.",
+        )
+    if given.queue and not given.concurrent:
+        fail("--queue: nobody waits without --concurrent")
+    if given.socket and given.host != _from_hub()[0][0]:
+        fail("--host: a --socket has none")
+    for name in given.allowed_host:
+        if not is_sound(name) or set(name) & set("/@ "):
+            fail(f"--allowed-host: {name!r} is no name like gate.example, or gate.example:8711")
+
+
 def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
@@ -110,6 +129,8 @@ def _backend(given: argparse.Namespace, fail: Fail) -> str:
         if name not in ("demo", "openai"):
             fail("--base-url goes with --backend openai, whose protocol such a server speaks")
         name = given.base_url
+    if name == "gemini":
+        model = model or config.DEFAULT_MODEL  # one of its own
     if not model:
         return str(name)
     if name == "demo":
@@ -118,6 +139,14 @@ def _backend(given: argparse.Namespace, fail: Fail) -> str:
     if ("#" if is_url else "/") in name:
         fail("--model: --backend names one already")
     return f"{name}#{model}" if is_url else f"{name}/{model}"
+
+
+def _key(given: argparse.Namespace) -> Secret:
+    """The key for a server that was said to stand in for OpenAI; others look for their own."""
+    if not given.base_url or given.backend != "openai":
+        return Secret()
+    found = (os.environ.get(variable, "").strip() for variable in _KEYS)
+    return Secret(next(filter(None, found), ""))
 
 
 def _prefix(text: str, fail: Fail) -> str:

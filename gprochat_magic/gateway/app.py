@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from gprochat_magic import wire
-from gprochat_magic.gateway.backends import Backend, BackendError, Usage
+from gprochat_magic.gateway.backends import Backend, BackendError, Speaker, Usage
 from gprochat_magic.gateway.crowd import Crowd
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused, too_large
 from gprochat_magic.gateway.peers import is_foreign
@@ -43,7 +43,9 @@ class App:
     """The handler of every request. `failures` gives the reason of a broken reply by request id.
 
     `record` is told of each request once it is over; `health` is a path that anyone may ask for
-    whether new requests are taken; `owner_only` refuses other users of this machine.
+    whether new requests are taken; `owner_only` refuses other users of this machine. A request's
+    body has `body_timeout` seconds, and a reader who takes nothing of a reply for `reader_timeout`
+    counts as gone.
     """
 
     def __init__(
@@ -51,21 +53,22 @@ class App:
         guard: Guard,
         backend: Backend,
         *,
-        crowd: Crowd,
-        turnstile: Turnstile,
+        turnstile: Turnstile | None = None,
         record: Callable[[Record], object] | None = None,
         health: str = "",
         owner_only: bool = False,
         body_timeout: float = 15.0,
+        reader_timeout: float = 60.0,
     ) -> None:
         self.guard = guard
         self._backend = backend
-        self._crowd = crowd
-        self._turnstile = turnstile
+        self.crowd = Crowd(patience=body_timeout)
+        self._turnstile = turnstile or Turnstile()
         self._record = record
         self._health = health
         self._owner_only = owner_only
         self._body_timeout = body_timeout
+        self._reader_timeout = reader_timeout
         self._draining = False
         self._running: set[asyncio.Task[object]] = set()
         self.failures: OrderedDict[str, str] = OrderedDict()
@@ -79,11 +82,11 @@ class App:
         task = asyncio.current_task()
         assert task is not None  # a server calls its handler in a task
         self._running.add(task)
-        self._crowd.ask(request.protocol)
+        self.crowd.ask(request.protocol)
         record = Record(_request_id(request.headers), request.method, request.raw_path)
         try:
             admitted = await self._admit(request)
-            self._crowd.leave(request.protocol)
+            self.crowd.leave(request.protocol)
             record.client = admitted.client
             async with self._turnstile.turn(admitted.client):
                 return await self._answer(request, admitted, record)
@@ -93,7 +96,7 @@ class App:
         finally:
             self._running.discard(task)
             if request.transport is not None:
-                self._crowd.arrive(request.protocol)
+                self.crowd.arrive(request.protocol)
             record.end()
             if self._record is not None:
                 self._record(record)
@@ -153,18 +156,20 @@ class App:
     ) -> web.StreamResponse:
         request_id = record.request_id
         response: web.StreamResponse | None = None
-        usage: Usage | None = None
+        usage, model = None, ""
         try:
             async with _closing(self._backend.reply(admitted.messages, admitted.options)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Usage):
                         usage = piece
+                    if isinstance(piece, Speaker):
+                        model = piece.model
                     # The status waits for the first text: a backend may still say no.
                     if piece and response is None:
-                        response = await _begin(request, request_id)
+                        response = await _begin(request, request_id, model=model)
                         record.begin(response.status)
                     if response is not None:
-                        record.size += await _write(response, piece)
+                        record.size += await self._write(request, response, piece)
         # A backend is foreign code: whatever it raises ends this reply and nothing else.
         except Exception as error:  # noqa: BLE001
             if response is None:
@@ -179,6 +184,21 @@ class App:
             await response.write(tail(usage.sent, usage.received))
         record.ending = "complete"
         return response
+
+    async def _write(
+        self, request: web.BaseRequest, response: web.StreamResponse, piece: str
+    ) -> int:
+        data = well_formed(piece).encode()
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(data), _PIECE):
+            # A reader who takes nothing would keep a place of its client and the work upstream.
+            gone = loop.call_later(self._reader_timeout, self.crowd.dismiss, request.protocol)
+            try:
+                # In slices, so that a reader who stops reading also stops the writing.
+                await response.write(data[start : start + _PIECE])
+            finally:
+                gone.cancel()
+        return len(data)
 
     def _break_off(
         self,
@@ -209,21 +229,17 @@ async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[st
             await pieces.aclose()
 
 
-async def _begin(request: web.BaseRequest, request_id: str) -> web.StreamResponse:
+async def _begin(
+    request: web.BaseRequest, request_id: str, *, model: str = ""
+) -> web.StreamResponse:
     response = web.StreamResponse(headers={**_HEADERS, wire.REQUEST_ID_HEADER: request_id})
+    if wire.is_model(model):
+        response.headers[wire.MODEL_HEADER] = model
     if request.headers.get(HEADER) == WANTED:
         response.headers[HEADER] = WANTED
     response.enable_chunked_encoding()
     await response.prepare(request)
     return response
-
-
-async def _write(response: web.StreamResponse, piece: str) -> int:
-    data = well_formed(piece).encode()
-    for start in range(0, len(data), _PIECE):
-        # In slices, so that a reader who stops reading also stops the writing.
-        await response.write(data[start : start + _PIECE])
-    return len(data)
 
 
 def _apology(error: Exception, request_id: str) -> web.Response:
@@ -232,7 +248,7 @@ def _apology(error: Exception, request_id: str) -> web.Response:
         headers[wire.SPEAKER_HEADER] = "backend"
         status = error.status if 400 <= error.status <= 599 else 502
         if error.retry_after is not None:
-            headers["Retry-After"] = f"{error.retry_after:g}"
+            headers["Retry-After"] = f"{error.retry_after:.12g}"
         if error.final:
             headers[wire.RETRY_HEADER] = "false"
     return web.Response(status=status, body=_reason(error).encode(), headers=headers)

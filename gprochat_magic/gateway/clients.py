@@ -94,7 +94,7 @@ def _private_text(path: Path) -> str:
                 raise ConfigError(
                     f"{path} can be read by others", hint=f"Make it private: chmod 600 {path}"
                 )
-            return file.read(LARGEST).decode()
+            return file.read(LARGEST).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}", hint="Check its name and its owner."

@@ -30,9 +30,9 @@ class Crowd:
         """A connection was made, or its last request has been answered."""
         self.leave(connection)
         loop = asyncio.get_running_loop()
-        self._waiting[connection] = loop.call_later(self._patience, self._dismiss, connection)
+        self._waiting[connection] = loop.call_later(self._patience, self.dismiss, connection)
         if len(self._waiting) > self._largest:
-            self._dismiss(next(iter(self._waiting)))
+            self.dismiss(next(iter(self._waiting)))
 
     def ask(self, connection: web.RequestHandler) -> None:
         """The head of a request is whole."""
@@ -47,7 +47,8 @@ class Crowd:
         if timer is not None:
             timer.cancel()
 
-    def _dismiss(self, connection: web.RequestHandler) -> None:
+    def dismiss(self, connection: web.RequestHandler) -> None:
+        """End a connection, whether or not it is in the crowd."""
         self.leave(connection)
         transport = connection.transport
         if isinstance(transport, asyncio.WriteTransport):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import shutil
 import socket
 import stat
 import tempfile
+import time
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from pathlib import Path
 
 from gprochat_magic import wire
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.hosts import is_literal, is_loopback
 
 LOOPBACK = "127.0.0.1"
+SETTLED = 60.0
+"""Seconds after which a folder is no more that of a gateway that is about to listen."""
+_SOCKET = "s"
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ def private() -> Place | None:
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
         if not base:
             continue
+        _sweep(Path(base))
         try:
-            directory = tempfile.mkdtemp(prefix="gprochat-", dir=base)  # with mode 0700
+            directory = tempfile.mkdtemp(prefix=_prefix(), dir=base)  # with mode 0700
         except OSError:
             continue
         place = _bind_in(directory)
@@ -76,8 +82,40 @@ def private() -> Place | None:
     return None
 
 
+def _prefix() -> str:
+    # Temporary folders may be shared by machines, and nobody hears another's sockets.
+    return f"gprochat-{zlib.crc32(socket.gethostname().encode()):08x}-"
+
+
+def _sweep(base: Path) -> None:
+    """Remove the folders of gateways of ours that were killed, as far as that can be told."""
+    found: list[Path] = []
+    with suppress(OSError):  # what cannot be listed is left as it is
+        found = list(base.glob(f"{_prefix()}*"))
+    for folder in found:
+        with suppress(OSError):
+            about = folder.lstat()
+            settled = time.time() - about.st_mtime > SETTLED
+            if settled and about.st_uid == os.getuid() and not _is_heard(str(folder / _SOCKET)):
+                (folder / _SOCKET).unlink(missing_ok=True)
+                folder.rmdir()
+
+
+def _is_heard(path: str) -> bool:
+    """Whether somebody may listen on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # one that is busy would let us wait
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def _bind_in(directory: str) -> Place | None:
-    path = str(Path(directory, "s"))
+    path = str(Path(directory, _SOCKET))
     bound = socket.socket(socket.AF_UNIX)
     try:
         bound.bind(path)
@@ -121,25 +159,22 @@ def _remove_left_over(path: str) -> None:
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(Path(path).lstat().st_mode):
             raise OSError(errno.EEXIST, "something that is no socket is there")
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                Path(path).unlink()
-                return
-        raise OSError(errno.EADDRINUSE, "another gateway listens there")
+        if _is_heard(path):
+            raise OSError(errno.EADDRINUSE, "another gateway listens there")
+        Path(path).unlink()
 
 
 def tcp(host: str, port: int, *, prefix: str = "") -> Place:
     """An address; port 0 is one of the system's choice. Raises `ConfigError` for one in use."""
-    literal = LOOPBACK if host == "localhost" else host
+    # A name of this machine is not asked for: whoever answers might name another.
+    literal = LOOPBACK if is_loopback(host) and not is_literal(host) else host
     family = socket.AF_INET6 if ":" in literal else socket.AF_INET
     try:
         bound = socket.create_server((literal, port), family=family)
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"the gateway cannot listen on {host}:{port}: {error}",
-            hint="Choose another port, or 0 for one that is free.",
+            hint="Choose an address of this machine and a free port; 0 is any that is free.",
         ) from error
     port = bound.getsockname()[1]
     shown = f"[{literal}]" if family == socket.AF_INET6 else literal
@@ -148,11 +183,3 @@ def tcp(host: str, port: int, *, prefix: str = "") -> Place:
     suffix = "" if port == 80 else f":{port}"
     endpoint = f"http://{shown}{suffix}{prefix}{wire.PATH}"
     return Place(bound, endpoint, frozenset(name + suffix for name in names), port=port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can only be reached from this machine; a name that has to be asked: no."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -18,12 +18,13 @@ from gprochat_magic.gateway import place as places
 from gprochat_magic.gateway.app import App
 from gprochat_magic.gateway.backends import Backend, open_backend
 from gprochat_magic.gateway.clients import Client, check, unnamed
-from gprochat_magic.gateway.crowd import Crowd, Door
+from gprochat_magic.gateway.crowd import Door
 from gprochat_magic.gateway.guard import Guard
 from gprochat_magic.gateway.nonces import NonceStore
 from gprochat_magic.gateway.place import LOOPBACK, Place
 from gprochat_magic.gateway.record import Record
 from gprochat_magic.gateway.turnstile import Turnstile
+from gprochat_magic.hosts import is_loopback
 
 # aiohttp logs malformed requests with the bytes of the peer, and a notebook shows what is logged.
 _log = logging.getLogger("gprochat_magic.gateway")
@@ -50,16 +51,18 @@ async def start(
     owner_only: bool = False,
     now: Callable[[], float] = time.time,
     body_timeout: float = 15.0,
+    reader_timeout: float = 60.0,
 ) -> Gateway:
     """Start a gateway on the running loop, on a Unix socket where there is one, else on loopback.
 
     `secrets` are made up where neither they nor `clients` are given; `news` gives other clients
-    once they have changed; `backend` is the demo by
-    default; `unix` True or False insists, and a text is the path of the socket; `hosts` are further
-    values of `Host` that are ours, and `prefix` stands before the path. `record` is told of each
-    request, `turnstile` lets clients in, `health` answers `/healthz`, and `owner_only` refuses
-    other users of this machine. Raises `ConfigError` for a weak secret, an address that cannot be
-    had, or one beyond this machine without secret and hosts.
+    once they have changed; `backend` is the demo by default; `unix` True or False insists, and a
+    text is the path of the socket; `hosts` are further values of `Host` that are ours, and `prefix`
+    stands before the path. `record` is told of each request, `turnstile` lets clients in, `health`
+    answers `/healthz`, and `owner_only` refuses other users of this machine. A request has
+    `body_timeout` seconds to arrive; a reader who takes nothing for `reader_timeout` is dropped.
+    Raises `ConfigError` for a weak secret, an address that cannot be had, or one beyond this
+    machine without secret and hosts.
     """
     keys = [*clients, *unnamed(secrets or ())]
     if unix is None or unix is False:
@@ -77,45 +80,44 @@ async def start(
         news=news,
         now=now,
     )
-    crowd = Crowd(patience=body_timeout)
     app = App(
         guard,
         backend,
-        crowd=crowd,
-        turnstile=turnstile or Turnstile(),
+        turnstile=turnstile,
         record=record,
         health=prefix + HEALTH if health else "",
         owner_only=owner_only,
         body_timeout=body_timeout,
+        reader_timeout=reader_timeout,
     )
-    server = _door(app, crowd, idle=body_timeout)
-    try:
-        listener = await place.listen(server)
-    except BaseException:
-        place.leave()
-        raise
-    return Gateway(place, keys[0], app=app, server=server, listener=listener)
+    return await _opened(place, keys[0], app=app, idle=body_timeout)
 
 
 HEALTH = "/healthz"
 
 
-def _door(app: App, crowd: Crowd, *, idle: float) -> Door:
-    return Door(
+async def _opened(place: Place, client: Client, *, app: App, idle: float) -> Gateway:
+    """A gateway that listens. One `idle` limit is for a connection's first request and its next."""
+    server = Door(
         app.handle,
-        crowd,
+        app.crowd,
         handler_cancellation=True,
         access_log=None,
         logger=_log,
-        # One idle limit for a connection's first request and for its next.
         keepalive_timeout=idle,
         lingering_time=1.0,
         auto_decompress=False,
     )
+    try:
+        listener = await place.listen(server)
+    except BaseException:
+        place.leave()
+        raise
+    return Gateway(place, client, app=app, server=server, listener=listener)
 
 
 def _check_exposure(host: str, *, secret: bool, hosts: Sequence[str]) -> None:
-    if not places.is_loopback(host) and not (secret and hosts):
+    if not is_loopback(host) and not (secret and hosts):
         raise ConfigError(
             f"{host} can be reached from other machines",
             hint="Give a secret and the host names that clients use, or listen on 127.0.0.1.",

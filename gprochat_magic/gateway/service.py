@@ -17,12 +17,14 @@ from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError, GPROChatError
 from gprochat_magic.gateway import server
 from gprochat_magic.gateway.backends import Backend, open_backend
+from gprochat_magic.gateway.backends.unasked import as_set_up
 from gprochat_magic.gateway.clients import HOW_TO_MAKE_ONE, Client, SecretsFile
 from gprochat_magic.gateway.journal import Journal
 from gprochat_magic.gateway.nonces import NonceStore
-from gprochat_magic.gateway.place import LOOPBACK, is_loopback
+from gprochat_magic.gateway.place import LOOPBACK
 from gprochat_magic.gateway.record import Record
 from gprochat_magic.gateway.turnstile import MemoryRates, RateLimiter, Turnstile
+from gprochat_magic.hosts import is_loopback
 
 if TYPE_CHECKING:
     from gprochat_magic.gateway.metrics import Metrics
@@ -36,11 +38,13 @@ Say = Callable[[str], object]
 class Plan:
     """What is to be served, where, and to whom.
 
-    `secret` is the one secret where there is no `secrets_file`; `metrics` is a port, `drain` the
-    seconds that running replies get at the end, `store` the address of Valkey or Redis.
+    `key` is the backend's, where it shall not look for one; `secret` is the one secret where there
+    is no `secrets_file`; `metrics` is a port, `drain` the seconds that running replies get at the
+    end, `store` the address of Valkey or Redis.
     """
 
     backend: str = "demo"
+    key: Secret = field(default_factory=Secret)
     host: str = LOOPBACK
     port: int = 0
     socket: str = ""
@@ -69,14 +73,14 @@ async def serve(plan: Plan, say: Say) -> None:
         signals = stack.enter_context(_signals())
         keys = Keys(plan, say)
         clients = keys.read()
-        backend = open_backend(plan.backend)
+        backend = open_backend(plan.backend, key=plan.key)
         stack.push_async_callback(_let_go, backend)
         nonces, rates = await _stores(plan, stack)
         metrics = _metrics() if plan.metrics is not None else None
         running = await server.start(
             clients=clients,
             news=keys.news,
-            backend=backend,
+            backend=as_set_up(backend, plan.backend),
             host=plan.host,
             port=plan.port,
             unix=plan.socket or False,

@@ -92,8 +92,8 @@ def chosen(magics: GPROChatMagics, name: str) -> str:
     try:
         engine.shared().run(switched())
     except ConfigError as error:
-        near = difflib.get_close_matches(name.partition("/")[0], TABLE, 1)
-        ask = f"Did you mean {near[0]}? " if near else ""
+        near = difflib.get_close_matches(name.partition("/")[0].lower(), TABLE, 1)
+        ask = f"Did you mean {near[0]}? " if near and near[0] != name else ""
         raise ConfigError(error.message, hint=ask + error.hint) from None
     magics.backend = name
     if magics.api_endpoint:

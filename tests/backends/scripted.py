@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gprochat_magic.gateway.backends import Usage
+from gprochat_magic.gateway.backends import Speaker, Usage
 
 HOLD = b"(hold)"
 """In a script: send no more, and wait until the other side closes."""
@@ -106,6 +106,7 @@ class Heard:
 
     pieces: list[str] = field(default_factory=list)
     usage: Usage | None = None
+    speaker: str = ""
 
     @property
     def text(self) -> str:
@@ -127,6 +128,8 @@ async def hear_to(
         async for piece in pieces:
             if isinstance(piece, Usage):
                 heard.usage = piece
+            elif isinstance(piece, Speaker):
+                heard.speaker = piece.model
             else:
                 heard.pieces.append(piece)
     return heard

@@ -215,9 +215,11 @@ def test_nobody_answers_at_an_address(k: Kernel) -> None:
 
 def test_no_such_backend(model: Scripted, k: Kernel) -> None:
     """The one in force stays, and those that there are are named."""
-    told, hint = told_once(k.run("%gprochat backend olama/llama3.2"))
+    told, hint = told_once(k.run("%gprochat backend Olama/llama3.2"))
+    _, bare = told_once(k.run("%gprochat backend localhost:8080/v1"))
     model.script = [head(), delta("still here"), DONE]
 
-    assert "there is no backend 'olama/llama3.2'" in told
+    assert "there is no backend 'Olama/llama3.2'" in told
     assert "Did you mean ollama?" in hint
+    assert "begins with http://" in bare
     assert k.run("%gprochat hello").shown[0]["text/plain"] == "still here"

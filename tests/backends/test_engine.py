@@ -36,13 +36,6 @@ async def test_a_reply_is_made_of_words_of_the_model(backend: OpenAICompatible) 
     assert 0 < heard.usage.received <= 40
 
 
-async def test_150_replies_one_after_the_other(backend: OpenAICompatible) -> None:
-    """None fails, although the engine announces connections that it then closes."""
-    heard = [await hear(backend, model="words", seed=n, max_tokens=12) for n in range(150)]
-
-    assert all(one.text for one in heard)
-
-
 async def test_four_at_once(backend: OpenAICompatible) -> None:
     """Each gets a whole reply of its own."""
     asked = [hear(backend, model="words", seed=n, max_tokens=100) for n in range(4)]

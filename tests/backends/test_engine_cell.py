@@ -60,6 +60,21 @@ def test_an_interrupted_cell_frees_the_slot_within_a_second(engine: str, k: Kern
     assert k.run("%gprochat --max-tokens 5 and now?").status == "ok"
 
 
+def test_150_replies_one_after_the_other(k: Kernel) -> None:
+    """None fails, although the engine announces connections that it then closes."""
+    k.run(
+        "from gprochat_magic import ask\n"
+        "given = [{'seed': n, 'max_tokens': 12, 'temperature': 1} for n in range(150)]\n"
+        "replies = [ask('hello', history=False, parameters=each) for each in given]"
+    )
+
+    assert k.value("(len(replies), all(replies), max(each.usage[1] for each in replies))") == (
+        150,
+        True,
+        12,
+    )
+
+
 def test_its_own_words_reach_the_cell(k: Kernel) -> None:
     """A prompt that is too long for it is one clear error."""
     k.run("words = 'river ' * 20_000")

@@ -51,6 +51,14 @@ async def test_a_reply_streams_with_its_usage(server: Scripted, backend: Gemini)
     assert (5, 7) == (heard.usage.sent, heard.usage.received)
 
 
+async def test_it_says_which_model_speaks(server: Scripted, backend: Gemini) -> None:
+    """By the version that answers, which a name without one leaves open."""
+    said = {"candidates": [{"content": {"parts": [{"text": "a"}]}}], "modelVersion": "m-002"}
+    server.script = [head(), event(said), END]
+
+    assert "m-002" == (await hear(backend)).speaker
+
+
 async def test_turns_options_and_images_are_sent(server: Scripted, backend: Gemini) -> None:
     """In Google's own words, with the key in a header and nowhere else."""
     server.script = [head(), says("ok"), END]

@@ -174,10 +174,10 @@ async def test_the_fake_need_not_be_waited_for(fake: str) -> None:
     """A reply that is left in the middle ends there, and the next one is whole."""
     backend = by_url(f"{fake}/v1")
     reply = backend.reply(asked("slow"), {"model": "m"})
-    first = await anext(reply)
+    begun = [await anext(reply), await anext(reply)]
     await reply.aclose()
 
-    assert first
+    assert any(begun)
     assert "one two three" == (await hear(backend, "counted")).text
 
 

@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gprochat_magic import body
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Speaker, Usage
 from gprochat_magic.gateway.backends.openai_compatible import (
     OpenAICompatible,
     Provider,
@@ -18,6 +18,7 @@ from gprochat_magic.gateway.backends.openai_compatible import (
     by_url,
 )
 from gprochat_magic.gateway.backends.upstream import Patience
+from gprochat_magic.messages import Messages
 from tests.backends.scripted import (
     DONE,
     HOLD,
@@ -563,7 +564,20 @@ async def test_openai_is_asked_in_its_own_dialect(
     assert ("gpt", 3) == (sent["model"], sent["max_completion_tokens"])
 
 
-async def test_usage_is_text_of_no_length() -> None:
+async def test_who_speaks_is_told_once_before_the_first_text(
+    server: Scripted, backend: OpenAICompatible
+) -> None:
+    """By the name that the server itself gives, whatever it was asked for."""
+    said = event({"model": "m-2", "choices": [{"delta": {"content": "a"}}]})
+    server.script = [head(), event({"model": "m-2", "choices": []}), said, said, DONE]
+    hello: Messages = [{"role": "user", "content": "hello"}]
+    pieces = [piece async for piece in backend.reply(hello, {"model": "m"})]
+
+    assert ["", "a", "a"] == pieces
+    assert "Speaker('m-2')" == repr(pieces[0])
+
+
+async def test_what_is_told_beside_the_text_has_no_length() -> None:
     """Whoever joins the pieces gets the text alone."""
-    assert "ab" == "".join(["a", Usage(1, 2), "b"])
+    assert "ab" == "".join([Speaker("m"), "a", Usage(1, 2), "b"])
     assert "Usage(sent=1, received=2)" == repr(Usage(1, 2))

@@ -69,6 +69,8 @@ async def test_F20_long_words_are_cut(mocked: Mocked, body: str) -> None:
         {"error": {"message": "no such model", "code": 7}},
         {"error": "no such model"},
         {"detail": "no such model"},
+        {"message": "no such model", "code": 7},
+        {"error": True, "message": "no such model"},
         {"error": {"message": "no such model"}, "padding": "x" * 10_000},
     ],
 )
@@ -481,10 +483,10 @@ async def test_F31_text_that_holds_html(mocked: Mocked) -> None:
     assert (page, "complete") == (outcome.text, outcome.state)
 
 
-@pytest.mark.parametrize("error", [{"message": "quota is used up"}, "quota is used up"])
+@pytest.mark.parametrize("error", [{"message": "quota is used up"}, "quota is used up", True])
 async def test_F32_error_object(error: object) -> None:
     """An error object with a success status is an error with its message, however it is cut."""
-    body = json.dumps({"code": 7, "error": error})
+    body = json.dumps({"code": 7, "error": error, "message": "quota is used up"})
     chunks = b"".join(map(chunk, body)) + b"0\r\n\r\n"
     async with serving(
         play(head("Content-Type: application/json", "Transfer-Encoding: chunked") + chunks)
@@ -495,7 +497,9 @@ async def test_F32_error_object(error: object) -> None:
     assert str(outcome.error).endswith("quota is used up")
 
 
-@pytest.mark.parametrize("text", ['{"answer": 42}', "[1]", '{"cut', '{"error": null}'])
+@pytest.mark.parametrize(
+    "text", ['{"answer": 42}', "[1]", '{"cut', '{"error": null, "message": "all well"}']
+)
 async def test_F32_json_that_is_a_reply(text: str) -> None:
     """JSON that tells of no error is a reply."""
     async with serving(play(whole(text, "Content-Type: application/json"))) as raw:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-from gprochat_magic import wire
+from gprochat_magic.decoder import TextDecoder
 from gprochat_magic.tail import Tail, tail
 from tests.fuzz.cutting import cut
 
@@ -34,7 +34,7 @@ def expected(data: bytes) -> tuple[str, int]:
 
 def run(data: bytes) -> None:
     """Text and count are the codec's own; a tail is told, or refused, wherever it is cut."""
-    decoder = wire.TextDecoder()
+    decoder = TextDecoder()
     pieces = [decoder.feed(piece) for piece in cut(data)]
     text = "".join(pieces) + decoder.feed(b"", final=True)
     assert expected(data) == (text, decoder.replaced)

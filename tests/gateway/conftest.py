@@ -1,4 +1,4 @@
-"""A scripted backend, gateways that end with the test, and HTTP by hand."""
+"""A scripted backend, gateways that end with the test, HTTP by hand, and commands that fail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from gprochat_magic import gateway, wire
+from gprochat_magic.cli import main
 from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
 from gprochat_magic.messages import Messages
@@ -169,3 +171,23 @@ async def serve(stub: Stub) -> AsyncIterator[Serve]:
     yield start
     for served in started:
         await served.close()
+
+
+Refuse = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Exit code and words of a command that does not start, run in this process."""
+
+    def command(*arguments: str, secret: str = token_hex(32)) -> tuple[int, list[str]]:
+        monkeypatch.setenv("GPROCHAT_SECRET_KEY", secret)
+        try:
+            code = main(["serve", *arguments])
+        except SystemExit as wrong:
+            code = int(str(wrong.code))
+        out, err = capsys.readouterr()
+        assert "" == out
+        return code, err.splitlines()
+
+    return command

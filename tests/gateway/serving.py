@@ -11,7 +11,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from secrets import token_hex
+from typing import Any
 
+from gprochat_magic import GPROChat
 from gprochat_magic.config import Secret
 
 PATIENCE = 30
@@ -64,6 +66,19 @@ class Serving:
     def place(self) -> str:
         """Where it really listens, as it was said."""
         return self.wait_for("listens on").partition("listens on ")[2].partition(";")[0]
+
+    async def ask(
+        self, prompt: str = "json", *, secret: str = "", model: str = "", **options: Any
+    ) -> str:
+        """What the package's own client gets from it."""
+        pieces = GPROChat.create_async_generator(
+            model,
+            [{"role": "user", "content": prompt}],
+            api_endpoint=self.endpoint,
+            secret_key=secret or self.secret.reveal(),
+            **options,
+        )
+        return "".join([piece async for piece in pieces])
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Tell it to end; its exit code."""

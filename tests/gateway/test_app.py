@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import json
 import logging
@@ -17,11 +16,13 @@ import pytest
 from gprochat_magic import wire
 from gprochat_magic.clock import Clock
 from gprochat_magic.gateway.app import FAILURES
-from gprochat_magic.gateway.backends import BackendError
+from gprochat_magic.gateway.backends import BackendError, Speaker
+from gprochat_magic.gateway.turnstile import Turnstile
 from gprochat_magic.messages import Messages
+from tests.gateway.attacks import attacks
 
 if TYPE_CHECKING:
-    from tests.gateway.conftest import Client, Serve, Stub
+    from tests.gateway.conftest import Serve, Stub
 
 asynchronous = pytest.mark.asyncio
 
@@ -123,6 +124,20 @@ class TestServed:
         assert (200, b"0\r\n\r\n") == (answer.status, answer.body)
 
     @asynchronous
+    @pytest.mark.parametrize(
+        ("name", "told"), [("m/1:x", "m/1:x"), ("модель", None), ("a\r\nb: c", None), ("", None)]
+    )
+    async def test_who_answers_is_told(
+        self, serve: Serve, make_stub: Callable[..., Stub], name: str, told: str | None
+    ) -> None:
+        """A header names the model, where a header can."""
+        client = await serve(backend=make_stub(Speaker(name), "a"))
+
+        answer = await client.send(client.post())
+
+        assert ("a", told) == (answer.text, answer.headers.get("x-gprochat-model"))
+
+    @asynchronous
     async def test_half_a_character_from_a_backend(
         self, serve: Serve, make_stub: Callable[..., Stub]
     ) -> None:
@@ -161,123 +176,6 @@ class TestServed:
             assert 200 == (await client.send(client.post(built.body, headers=built.headers))).status
 
         assert 2 == len(stub.calls)
-
-
-def attacks(client: Client) -> dict[str, tuple[set[int], bytes]]:
-    """Requests that must not be served: the statuses that refuse them, and their bytes.
-
-    Each is rightly signed but for what it attacks with. 0 stands for a closed connection.
-    """
-    port = client.host.rpartition(":")[2]
-    number = int(port)
-    good, path = client.signed, wire.PATH
-    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(good()), good())
-
-    def host(value: str | None) -> bytes:
-        return client.post(headers={"Host": value})
-
-    def header(**fields: str) -> bytes:
-        return client.post(headers={name.replace("_", "-"): it for name, it in fields.items()})
-
-    def line(text: str) -> bytes:
-        return client.post(line=text)
-
-    return {
-        "F100 rebound name": ({421}, host(f"evil.example:{port}")),
-        "F100 all addresses": ({421}, host(f"0.0.0.0:{port}")),
-        "F100 decimal": ({421}, host(f"2130706433:{port}")),
-        "F100 short form": ({421}, host(f"127.1:{port}")),
-        "F100 suffix": ({421}, host(f"localhost:{port}.evil.example")),
-        "F100 trailing dot": ({421}, host(f"localhost.:{port}")),
-        "F100 user": ({421, 400}, host(f"evil@127.0.0.1:{port}")),
-        "F100 other port": ({421}, host(f"127.0.0.1:{number ^ 1}")),
-        "F100 no port": ({421}, host("localhost")),
-        "F100 none": ({400}, host(None)),
-        "F100 two": ({400}, client.post(extra=f"Host: {client.host}\r\n")),
-        "F100 absolute": ({400}, line(f"POST http://{client.host}{path} HTTP/1.1")),
-        "F100 absolute foreign": ({400}, line(f"POST http://evil.example{path} HTTP/1.1")),
-        "F101 foreign origin": ({403}, header(Origin="https://evil.example")),
-        "F101 null origin": ({403}, header(Origin="null")),
-        "F101 own port's page": ({403}, header(Origin=f"http://localhost:{port}")),
-        "F101 cross-site": ({403}, header(Sec_Fetch_Site="cross-site")),
-        "F101 same-site": ({403}, header(Sec_Fetch_Site="same-site")),
-        "F101 page of the origin": (
-            {403},
-            header(Origin="https://gprochat.com", Sec_Fetch_Site="cross-site"),
-        ),
-        "F101 preflight": (
-            {403},
-            client.post(
-                b"",
-                line=f"OPTIONS {path} HTTP/1.1",
-                headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
-            ),
-        ),
-        "GET": ({405}, client.post(b"", line=f"GET {path} HTTP/1.1")),
-        "HEAD": ({405}, client.post(b"", line=f"HEAD {path} HTTP/1.1")),
-        "PUT": ({405}, line(f"PUT {path} HTTP/1.1")),
-        "CONNECT": ({400, 403, 404}, client.post(b"", line=f"CONNECT {client.host} HTTP/1.1")),
-        "other path": ({404}, line("POST / HTTP/1.1")),
-        "encoded path": ({404}, line("POST /api/%67enerate HTTP/1.1")),
-        "climbing path": ({404}, line("POST /x/../api/generate HTTP/1.1")),
-        "query": ({404}, line(f"POST {path}?x=1 HTTP/1.1")),
-        "HTTP/1.0": ({505}, line(f"POST {path} HTTP/1.0")),
-        "HTTP/2": ({400, 505}, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        "upgrade": (
-            {401, 400, 0},
-            client.post(
-                good(sign="x"), headers={"Upgrade": "websocket", "Connection": "upgrade, close"}
-            ),
-        ),
-        "F103 wrong sign": ({401}, client.post(good(sign="0" * 64))),
-        "F103 wrong body signature": ({401}, header(**{wire.SIGNATURE_HEADER: "v1=0"})),
-        "F103 empty body signature": ({401}, header(**{wire.SIGNATURE_HEADER: ""})),
-        "F103 other prompt": ({401}, client.post(good("hello").replace(b"hello", b"hullo"))),
-        "F104 time as text": ({400}, client.post(good(time="1700000000000"))),
-        "F105 old": ({401}, client.post(good(time=1))),
-        "F106 not JSON": ({400}, client.post(b"hello")),
-        "F106 form": ({400}, client.post(b"a=" + good())),
-        "F106 NaN": ({400}, client.post(good(options=float("nan")))),
-        "F106 nested": ({400}, client.post(b"[" * 100_000)),
-        "F106 surrogate": (
-            {400},
-            client.post(good(messages=[{"role": "user", "parts": [{"text": "\udc00"}]}])),
-        ),
-        "F107 two lengths": (
-            {400},
-            client.post(chunked, headers={"Transfer-Encoding": "chunked"}),
-        ),
-        "F107 long length first": (
-            {400},
-            client.post(chunked, headers={"Transfer-Encoding": "chunked", "Content-Length": "4"}),
-        ),
-        "F107 two Content-Lengths": ({400}, client.post(extra="Content-Length: 3\r\n")),
-        "F107 negative length": ({400}, header(Content_Length="-1")),
-        "F107 other coding": (
-            {400, 501},
-            client.post(
-                chunked, headers={"Transfer-Encoding": "gzip, chunked", "Content-Length": None}
-            ),
-        ),
-        "F107 bad chunk": (
-            {400},
-            client.post(
-                b"zz\r\nhello\r\n0\r\n\r\n",
-                headers={"Transfer-Encoding": "chunked", "Content-Length": None},
-            ),
-        ),
-        "F107 compressed": (
-            {415},
-            client.post(gzip.compress(good()), headers={"Content-Encoding": "gzip"}),
-        ),
-        "F107 NUL in a header": ({400}, header(X_A="a\0b")),
-        "F107 long header": ({400}, header(X_A="a" * 20_000)),
-        "F107 folded header": ({400}, client.post(extra="X-A: b\r\n c\r\n")),
-        "F107 space before colon": ({400}, client.post(extra="X-A : b\r\n")),
-        "F107 200 headers": ({400}, client.post(extra="X-A: b\r\n" * 101)),
-        "F107 announced 5 MiB": ({413}, header(Content_Length=str(5 * 2**20))),
-        "F108 noise": ({400}, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"),
-    }
 
 
 @pytest.fixture
@@ -397,6 +295,7 @@ class TestFailure:
         ("error", "status", "text", "retry_after"),
         [
             (BackendError(429, "slow down", 1.5), 429, "slow down", "1.5"),
+            (BackendError(429, "tomorrow", 9_999_999.0), 429, "tomorrow", "9999999"),
             (BackendError(503, "no model"), 503, "no model", None),
             (BackendError(200, "odd"), 502, "odd", None),
             (BackendError(502, "for good", final=True), 502, "for good", None),
@@ -526,6 +425,38 @@ async def test_F115_a_reader_who_stops_reading_stops_the_backend(serve: Serve) -
     writer.close()
     await asyncio.wait_for(backend.closed.wait(), 5)
     assert {} == client.served.failures
+
+
+@asynchronous
+async def test_a_reader_who_takes_nothing_gives_up_the_place(serve: Serve) -> None:
+    """The work upstream ends, and the next request of the same client is let in."""
+    backend, turnstile = Endless("x" * 100_000, wait=False), Turnstile(concurrent=1)
+    client = await serve(backend=backend, turnstile=turnstile, reader_timeout=0.2)
+    _, writer = await client.connect()
+    writer.write(client.post())
+
+    await asyncio.wait_for(backend.closed.wait(), 5)
+
+    async with turnstile.turn(""):
+        pass
+    assert {} == client.served.failures
+    writer.close()
+
+
+@asynchronous
+async def test_a_slow_reader_gets_it_all(serve: Serve, make_stub: Callable[..., Stub]) -> None:
+    """A reply may take longer than that, as long as some of it is taken."""
+    text = "x" * 2**24
+    client = await serve(backend=make_stub(text), reader_timeout=1)
+    reader, writer = await client.connect()
+    writer.write(client.post())
+    got = 0
+    while piece := await reader.read(2**19):
+        got += len(piece)
+        await asyncio.sleep(0.02)
+
+    assert got > len(text)
+    writer.close()
 
 
 @asynchronous

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,17 @@ class TestPlace:
         answers = [await client.send(client.post(headers={"Host": name})) for name in names]
 
         assert [200, 200, 200, 421] == [answer.status for answer in answers]
+
+    @asynchronous
+    @pytest.mark.parametrize("name", ["LocalHost", "localhost.", "gate.localhost"])
+    async def test_F111_a_name_of_this_machine_is_not_looked_up(
+        self, serve: Serve, name: str
+    ) -> None:
+        """It is 127.0.0.1, whatever a resolver would say."""
+        client = await serve(host=name)
+
+        assert client.host.startswith("127.0.0.1:")
+        assert 200 == (await client.send(client.post())).status
 
     @asynchronous
     async def test_ipv6_loopback(self, serve: Serve) -> None:
@@ -298,6 +310,58 @@ class TestClose:
 
         assert str(runtime) in done.stdout
         assert [] == list(runtime.iterdir())
+
+
+def age(folder: Path, seconds: float = 3600) -> None:
+    """Let a folder be so old."""
+    then = time.time() - seconds
+    os.utime(folder, (then, then))
+
+
+class TestLeftOvers:
+    @pytest.fixture
+    def killed(self, runtime: Path) -> Path:
+        """The folder that a gateway has left that was killed."""
+        code = (
+            "import asyncio, os, signal; from gprochat_magic import gateway\n"
+            "async def main():\n"
+            "    await gateway.start()\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+            "asyncio.run(main())"
+        )
+        subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+        [folder] = runtime.iterdir()
+        return folder
+
+    @asynchronous
+    async def test_those_of_a_killed_one_are_swept(self, killed: Path, serve: Serve) -> None:
+        """The next gateway removes its folder, though not before one could listen there."""
+        assert (killed / "s").is_socket()
+        await serve(unix=True)
+        assert killed.exists()
+
+        age(killed)
+        await serve(unix=True)
+
+        assert not killed.exists()
+
+    @asynchronous
+    async def test_what_may_be_in_use_stays(self, killed: Path, serve: Serve) -> None:
+        """A gateway that listens, however old; one with anything else in it; another machine's."""
+        running = await serve(unix=True)
+        alive = Path(str(running.served.socket)).parent
+        other = killed.with_name("gprochat-00000000-x")
+        shutil.copytree(killed, other, ignore=lambda folder, names: names)
+        (killed / "more").touch()
+        for folder in (alive, killed, other):
+            age(folder)
+
+        await serve(unix=True)
+
+        assert alive.exists()
+        assert 200 == (await running.send(running.post())).status
+        assert (killed / "more").exists()
+        assert other.exists()
 
 
 class TestAlive:

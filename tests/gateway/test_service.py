@@ -11,22 +11,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from gprochat_magic import GPROChat, wire
-from gprochat_magic.cli import main
+from gprochat_magic import wire
 from gprochat_magic.clock import Clock
 from gprochat_magic.config import Secret
-from gprochat_magic.errors import AuthError, StreamInterruptedError
+from gprochat_magic.errors import StreamInterruptedError
 from gprochat_magic.target import Target
 from tests.faults.sending import send
-from tests.gateway.conftest import Client
+from tests.gateway.conftest import Client, Refuse
 from tests.gateway.serving import Serving, serving
 
 asynchronous = pytest.mark.asyncio
@@ -40,18 +37,6 @@ def client_of(running: Serving, secret: str = "") -> Client:
     return client
 
 
-async def ask(running: Serving, prompt: str = "json", *, secret: str = "", **options: Any) -> str:
-    """What the package's own client gets from it."""
-    pieces = GPROChat.create_async_generator(
-        "",
-        [{"role": "user", "content": prompt}],
-        api_endpoint=running.endpoint,
-        secret_key=secret or running.secret.reveal(),
-        **options,
-    )
-    return "".join([piece async for piece in pieces])
-
-
 def health(running: Serving) -> tuple[int, bytes]:
     """What /healthz answers to whoever asks."""
     parts = urlsplit(running.endpoint)
@@ -61,26 +46,6 @@ def health(running: Serving) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read()
-
-
-Refuse = Callable[..., tuple[int, list[str]]]
-
-
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """Exit code and words of a command that does not start, run in this process."""
-
-    def command(*arguments: str, secret: str = token_hex(32)) -> tuple[int, list[str]]:
-        monkeypatch.setenv("GPROCHAT_SECRET_KEY", secret)
-        try:
-            code = main(["serve", *arguments])
-        except SystemExit as wrong:
-            code = int(str(wrong.code))
-        out, err = capsys.readouterr()
-        assert "" == out
-        return code, err.splitlines()
-
-    return command
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +59,7 @@ class TestStart:
     @asynchronous
     async def test_it_serves_what_it_says(self, plain: Serving) -> None:
         """The address that it tells, and the secret that it does not tell, are all one needs."""
-        assert '"name"' in await ask(plain)
+        assert '"name"' in await plain.ask()
 
         assert "demo answers" in plain.wait_for("listens on")
         assert not [line for line in plain.said if plain.secret.reveal() in line]
@@ -106,7 +71,7 @@ class TestStart:
     @asynchronous
     async def test_the_log_has_no_prompt(self, plain: Serving) -> None:
         """A line of the log tells who asked, how it ended and how long it took; never a word."""
-        await ask(plain, PROMPT)
+        await plain.ask(PROMPT)
         body = client_of(plain).signed(PROMPT, sign="0" * 64)
         odd = 'POST /a%0a"?' + PROMPT.replace(" ", "+") + " HTTP/1.1"
         await client_of(plain).send(client_of(plain).post(body))
@@ -123,7 +88,7 @@ class TestStart:
     @asynchronous
     async def test_figures_are_told_on_loopback_to_no_page(self, plain: Serving) -> None:
         """Prometheus gets its figures on a port of their own; a page or another name gets none."""
-        await ask(plain)
+        await plain.ask()
         plain.wait_for(" complete$")
         url = plain.wait_for("/metrics").partition(": ")[2]
 
@@ -148,7 +113,7 @@ class TestStart:
         """What is no HTTP at all is refused, and its bytes are neither said nor logged."""
         for noise in (b"\x16\x03\x01 canary\r\n\r\n", b"GET / canary\r\n\r\n", b"canary" * 9000):
             assert (await client_of(plain).send(noise)).status in (0, 400)
-        await ask(plain)
+        await plain.ask()
         plain.wait_for(" complete$")
 
         assert not [line for line in plain.said + plain.logged if "canary" in line]
@@ -212,6 +177,8 @@ class TestStart:
             ["--queue", "5"],
             ["--prefix", "no slash"],
             ["--secret", "x" * 32],
+            ["--host", "::1", "--socket", "/tmp/s"],
+            ["--allowed-host", "https://gate.example/"],
         ],
     )
     def test_wrong_arguments(self, refused: Refuse, arguments: list[str]) -> None:
@@ -245,7 +212,7 @@ class TestStart:
             client = client_of(running)
 
             assert 401 == (await client.send(client.post())).status
-            assert '"name"' in await ask(running)
+            assert '"name"' in await running.ask()
             assert [] == running.logged
 
     @asynchronous
@@ -253,7 +220,7 @@ class TestStart:
         """With --prefix it is served under that path and nowhere else; signatures cover it."""
         with serving("--prefix", "/services/gprochat/", "--require-body-signature") as running:
             assert running.endpoint.endswith("/services/gprochat/api/generate")
-            assert '"name"' in await ask(running)
+            assert '"name"' in await running.ask()
             assert (200, b"ok\n") == health(running)
             client = client_of(running)
             assert 404 == (await client.send(client.post())).status
@@ -298,93 +265,6 @@ class TestSocket:
         assert "precious" == path.read_text()
 
 
-class TestSecretsFile:
-    @pytest.fixture
-    def file(self, tmp_path: Path) -> Path:
-        """A private file with Ada's and Ben's secrets."""
-        path = tmp_path / "secrets"
-        path.touch(0o600)
-        return path
-
-    @asynchronous
-    async def test_each_has_a_secret(self, file: Path) -> None:
-        """Each name of the file may ask with its own secret, and the log knows who did."""
-        ada, ben = token_hex(32), token_hex(32)
-        file.write_text(f"# the team\n\nada:{ada}\nben:{ben}\n")
-
-        with serving("--secrets-file", str(file)) as running:
-            await ask(running, secret=ada)
-            await ask(running, secret=ben)
-
-            assert running.wait_for(" ada POST .* 200 ")
-            assert running.wait_for(" ben POST .* 200 ")
-            # The secret of the environment is the client's, here, and opens nothing.
-            with pytest.raises(AuthError):
-                await ask(running)
-            assert running.wait_for(" - POST .* 401 ")
-
-    @asynchronous
-    @pytest.mark.parametrize("told", [False, True])
-    async def test_a_secret_is_replaced_without_a_pause(self, file: Path, told: bool) -> None:
-        """Old and new hold together, then the new alone; the file is read when it changes, or told.
-
-        A file that is not in order changes nothing.
-        """
-        old, new = token_hex(32), token_hex(32)
-        file.write_text(f"ada:{old}\n")
-
-        with serving("--secrets-file", str(file)) as running:
-
-            def write(text: str, said: str, times: int) -> None:
-                file.write_text(text)
-                if told:
-                    running.process.send_signal(signal.SIGHUP)
-                running.wait_for(said, times=times)
-
-            write(f"ada:{old}\nada:{new}\n", "2 of 1 clients", 1)
-            assert await ask(running, secret=old)
-            assert await ask(running, secret=new)
-            write(f"ada:{new}\nada:short\n", "stay as they were", 1)
-            assert await ask(running, secret=old)
-            write(f"ada:{new}\n", "1 of 1 clients", 1)
-            assert await ask(running, secret=new)
-            with pytest.raises(AuthError):
-                await ask(running, secret=old)
-            assert not [line for line in running.said if old in line or new in line]
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("", "no secret"),
-            ("ada\n", "line 1"),
-            ("ada:short\n", "secret of ada"),
-            ("a da:" + "x" * 32, "line 1"),
-            (f"ada:{'x' * 32}\nben:{'x' * 32}\n", "twice"),
-            (f"ada:{'x' * 32}\nada:{'y' * 32}\nada:{'z' * 32}\n", "3 secrets"),
-        ],
-    )
-    def test_what_is_not_in_order(self, refused: Refuse, file: Path, text: str, words: str) -> None:
-        """A file that is not in order is refused in two lines, without a secret in them."""
-        file.write_text(text)
-
-        code, lines = refused("--secrets-file", str(file))
-
-        assert (1, 2) == (code, len(lines))
-        assert words in lines[0]
-        assert "x" * 32 not in "".join(lines)
-
-    def test_a_file_that_others_can_read(self, refused: Refuse, file: Path) -> None:
-        """A file that others can read is refused, with what to do."""
-        file.write_text(f"ada:{'x' * 32}\n")
-        file.chmod(0o640)
-
-        code, lines = refused("--secrets-file", str(file))
-
-        assert 1 == code
-        assert "read by others" in lines[0]
-        assert f"chmod 600 {file}" in lines[1]
-
-
 class TestEnd:
     @asynchronous
     async def test_running_replies_end(self) -> None:
@@ -411,7 +291,7 @@ class TestEnd:
     async def test_but_not_for_ever(self, limited: bool) -> None:
         """A second signal, or the end of the time for it, cuts replies; their reader can tell."""
         with serving("--drain", "1" if limited else "30") as running:
-            reply = asyncio.create_task(ask(running, "slow long 20001", retries=0))
+            reply = asyncio.create_task(running.ask("slow long 20001", retries=0))
             client = client_of(running)
             reader, writer = await client.connect()
             writer.write(client.post(client.signed("slow long 20000")))

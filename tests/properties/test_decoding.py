@@ -7,8 +7,8 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gprochat_magic.decoder import TextDecoder
 from gprochat_magic.tail import Tail, tail
-from gprochat_magic.wire import TextDecoder
 from tests.fuzz import decoding
 from tests.properties import tried
 

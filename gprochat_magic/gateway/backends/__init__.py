@@ -32,11 +32,29 @@ class Backend(Protocol):
     def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncIterator[str]:
         """The reply to these messages, piece by piece; `options["model"]` may be empty.
 
-        A `Usage` among the pieces tells what the reply cost, where a backend knows. Closed early
-        when the reader goes away. Raises `BackendError` for what the reader should be told; before
-        the first piece it becomes a status, after it the reply breaks off.
+        Where a backend knows, a `Speaker` before the first text tells which model answers, and a
+        `Usage` what the reply cost. Closed early when the reader goes away. Raises `BackendError`
+        for what the reader should be told; before the first text it becomes a status, after it the
+        reply breaks off.
         """
         ...
+
+
+class Speaker(str):
+    """A piece without text that tells which `model` answers, in its server's own words."""
+
+    __slots__ = ("model",)
+
+    model: str
+
+    def __new__(cls, model: str) -> Self:
+        """The piece for the model of this name."""
+        speaker = super().__new__(cls)
+        speaker.model = model
+        return speaker
+
+    def __repr__(self) -> str:
+        return f"Speaker({self.model!r})"
 
 
 class Usage(str):
@@ -130,7 +148,8 @@ def open_backend(name: str, *, key: Secret | None = None) -> Backend:
     if provider not in TABLE or (provider == "demo" and "/" in name):
         raise ConfigError(
             f"there is no backend {name!r}",
-            hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's URL.",
+            hint=f"Backends: {', '.join(TABLE)}, each but demo with /MODEL, or a server's address, "
+            "which begins with http:// or https://.",
         )
     factory = pkgutil.resolve_name(TABLE[provider])
     backend = factory() if provider == "demo" else factory(provider, model, key=key)

@@ -16,7 +16,7 @@ from typing import Any
 from gprochat_magic import refusal
 from gprochat_magic.config import Secret
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Speaker, Usage
 from gprochat_magic.gateway.backends.asked import model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.complaints import told_status
 from gprochat_magic.gateway.backends.keys import Keys
@@ -52,7 +52,7 @@ class AnyLLM:
         self._provider, self._model, self._base_url = provider, model, base_url
 
     async def reply(self, messages: Messages, options: Mapping[str, Any]) -> AsyncGenerator[str]:
-        """The reply, piece by piece, and its `Usage` where there is one; see `Backend.reply`."""
+        """The reply, piece by piece, its `Speaker` and `Usage` where known; see `Backend.reply`."""
         asked = {
             "model": model_of(options, self._model),
             "messages": [message_for(turn) for turn in turns_of(messages)],
@@ -120,9 +120,13 @@ async def _let_go(client: Any) -> None:
 
 async def _pieces(stream: AsyncIterator[Any]) -> AsyncGenerator[str]:
     usage: Usage | None = None
+    begun = False
     async for chunk in stream:
         for choice in chunk.choices[:1]:
             if text := choice.delta.content:
+                if not begun and chunk.model:
+                    yield Speaker(chunk.model)
+                begun = True
                 yield text
         if chunk.usage is not None:
             usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)

@@ -84,9 +84,6 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
 
 
 def _plain(value: Mapping[str, Any]) -> bytes:
-    """The object in the shape whose words can be told: its message under `error`."""
-    if "error" not in value and isinstance(value.get("message"), str):
-        value = {"error": value["message"]}
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 

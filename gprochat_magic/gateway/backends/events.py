@@ -26,33 +26,38 @@ class EventDecoder:
     """Takes the bytes of an event stream, cut anywhere; gives the data of each finished event."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._return = b""
         self._data: list[str] = []
         self._size = 0
         self._begun = False
 
     def feed(self, received: bytes) -> list[str]:
         """The data of the events that these bytes finish. Raises `EventTooLong`."""
-        *lines, self._rest = self._lines(self._rest + received)
+        lines = self._lines(received)
         if len(self._rest) > LONGEST:
             raise EventTooLong
         return self._events(lines)
 
     def end(self) -> list[str]:
         """The data of a last event that no blank line followed, if there is one."""
-        return self._events([*self._lines(self._rest + b"\n"), b""])
+        return self._events([*self._lines(b"\n"), b""])
 
     def _lines(self, received: bytes) -> list[bytes]:
-        if not self._begun:
-            if _BOM.startswith(received) and received != _BOM:
-                return [received]  # it may still become a byte order mark
-            received, self._begun = received.removeprefix(_BOM), True
+        """The lines that these bytes finish; each byte is looked at once, however long a line."""
+        received, self._return = self._return + received, b""
         if received.endswith(b"\r"):
             # A line feed may still follow, and would then be part of the same line end.
-            lines = _LINE_END.split(received[:-1])
-            lines[-1] += b"\r"
-            return lines
-        return _LINE_END.split(received)
+            received, self._return = received[:-1], b"\r"
+        first, *others = _LINE_END.split(received)
+        self._rest += first
+        if not others:
+            return []
+        lines = [bytes(self._rest), *others]
+        self._rest = bytearray(lines.pop())
+        if not self._begun:
+            lines[0], self._begun = lines[0].removeprefix(_BOM), True
+        return lines
 
     def _events(self, lines: list[bytes]) -> list[str]:
         events = []

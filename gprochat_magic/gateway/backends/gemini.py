@@ -12,7 +12,7 @@ from gprochat_magic.gateway.backends import BackendError, Usage, counted
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
 from gprochat_magic.gateway.backends.served import Served
-from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken, text_in
 from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
@@ -92,6 +92,7 @@ class Gemini(Served):
             used_up=reason == "MAX_TOKENS",
             objection=_objection(candidate) if reason and reason not in _WHOLE else "",
             usage=_usage(event),
+            model=text_in(event, "modelVersion"),
         )
 
     async def _question(self, path: str, body: Mapping[str, Any] | None = None) -> Question:

@@ -15,7 +15,7 @@ from gprochat_magic.gateway.backends import BackendError, Usage, counted
 from gprochat_magic.gateway.backends.asked import Image, Turn, model_of, options_for, turns_of
 from gprochat_magic.gateway.backends.keys import Keys
 from gprochat_magic.gateway.backends.served import Served
-from gprochat_magic.gateway.backends.speech import Event, Said, spoken
+from gprochat_magic.gateway.backends.speech import Event, Said, spoken, text_in
 from gprochat_magic.gateway.backends.upstream import Patience, Question, Upstream
 from gprochat_magic.messages import Messages
 
@@ -188,6 +188,7 @@ def _said(event: Event) -> Said:
         used_up=reason == "length",
         objection="its content filter objected" if reason == "content_filter" else "",
         usage=_usage(event),
+        model=text_in(event, "model"),
     )
 
 

@@ -11,16 +11,22 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from gprochat_magic.gateway.backends import BackendError, Usage
+from gprochat_magic.gateway.backends import BackendError, Speaker, Usage
 from gprochat_magic.gateway.backends.events import Halves
 from gprochat_magic.gateway.backends.upstream import Answer, Question, Upstream
 
 Event = Mapping[str, Any]
 
 
+def text_in(event: Event, name: str) -> str:
+    """The text that an event has under a name; empty where that is none."""
+    value = event.get(name)
+    return value if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True)
 class Said:
-    """What one event says: more text, why the reply ends, and the tokens up to it.
+    """What one event says: more text, why the reply ends, the tokens up to it, the model's name.
 
     `used_up` says that it ends because no more tokens were allowed, `objection` why the server
     would not go on; the words after "stopped the reply: ".
@@ -31,12 +37,13 @@ class Said:
     used_up: bool = False
     objection: str = ""
     usage: Usage | None = None
+    model: str = ""
 
 
 async def spoken(
     upstream: Upstream, question: Question, read: Callable[[Event], Said]
 ) -> AsyncGenerator[str]:
-    """The reply to a question, piece by piece, and a `Usage` at its end; see `Backend.reply`.
+    """The reply to a question, piece by piece, between a `Speaker` and a `Usage`; see `Backend`.
 
     `read` tells what an event says, and raises `BackendError` for one that ends it all.
     """
@@ -52,6 +59,8 @@ async def _pieces(answer: Answer, read: Callable[[Event], Said]) -> AsyncGenerat
         async for event in events:
             said = read(event)
             if piece := halves.join(said.text):
+                if said.model and not any_text:
+                    yield Speaker(said.model)
                 any_text = True
                 yield piece
             # Some servers count in every event; only the last count is whole.
