@@ -1,86 +1,25 @@
-"""Every setting: default, help, environment variable; and the secret that never shows."""
+"""Every setting: default, help, environment variable."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import traitlets
 from traitlets.config import Configurable
 
 from gprochat_magic.errors import ConfigError
+from gprochat_magic.secret import Secret as Secret
+from gprochat_magic.secret import Url as Url
+from gprochat_magic.secret import has_password as has_password
+from gprochat_magic.secret import host_of as host_of
+from gprochat_magic.secret import is_address as is_address
 
 PREFIX = "GPROCHAT_"
 
-T = TypeVar("T")
-
 Waiter = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
-
-
-class Secret:
-    """A key that shows as `Secret(****)` however it is printed, formatted, copied or pickled."""
-
-    __slots__ = ("__value",)
-
-    def __init__(self, value: str = "") -> None:
-        self.__value = value
-
-    def reveal(self) -> str:
-        """The key itself, for the one call that signs."""
-        return self.__value
-
-    def __bool__(self) -> bool:
-        return bool(self.__value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.reveal() == self.__value
-
-    def __hash__(self) -> int:
-        return hash(self.__value)
-
-    def __repr__(self) -> str:
-        return "Secret(****)" if self.__value else "Secret()"
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
-        return self
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[()]]:
-        # A pickle is a file: it carries the fact that there was a key, never the key.
-        return Secret, ()
-
-
-class Url(str):
-    """An address whose `repr` leaves out what may be secret in it: user, password and query.
-
-    Listings of the settings and verbose tracebacks show that; as text it is whole.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        if "://" not in self:
-            return super().__repr__()
-        try:
-            parts = urlsplit(self)
-        except ValueError:
-            return "'****'"
-        host = host_of(self)
-        return repr(
-            parts._replace(
-                netloc=f"****@{host}" if "@" in parts.netloc else host,
-                query="****" if parts.query else "",
-                fragment="",
-            ).geturl()
-        )
 
 
 class FromEnvironment(traitlets.TraitType[Any, Any]):
@@ -173,30 +112,6 @@ class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
     def from_string(self, s: str) -> Secret:
         """A `Secret` from the command line or the environment."""
         return Secret(s)
-
-
-def is_address(text: str) -> bool:
-    """Whether text is an absolute http or https URL with a host and a sound port."""
-    try:
-        parts = urlsplit(text)
-        sound = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and sound
-
-
-def has_password(address: str) -> bool:
-    """Whether an address names a user or carries a query, either of which may be secret."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return True
-    return "@" in parts.netloc or bool(parts.query)
-
-
-def host_of(address: str) -> str:
-    """The host and port of an address, for people: a URL may hold more than may be shown."""
-    return urlsplit(address).netloc.rpartition("@")[2]
 
 
 class Settings(Configurable):

@@ -14,7 +14,7 @@ ROOT = Path(gprochat_magic.__file__).parent
 DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
-    {"errors", "version", "terminal", "links", "masking", "describers", "hosts", "tail"},
+    {"errors", "version", "terminal", "links", "masking", "secret", "describers", "hosts", "tail"},
     {"fields", "messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "album", "engine", "tally", "markup", "target", "body"},
     {"conversation"},
