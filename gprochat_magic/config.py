@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -48,13 +49,31 @@ class Text(FromEnvironment, traitlets.Unicode[str, str]):
 class Whole(FromEnvironment, traitlets.Int[int, int]):
     """A setting that is a whole number."""
 
+    def info(self) -> str:
+        """What fits, for people."""
+        return _within("a whole number", self.min, self.max)
+
 
 class Number(FromEnvironment, traitlets.Float[float, float]):
     """A setting that is a number."""
 
+    def info(self) -> str:
+        """What fits, for people."""
+        return _within("a number", self.min, self.max)
+
+
+def _within(kind: str, least: float | None, most: float | None) -> str:
+    if most is not None and most < math.inf:
+        return f"{kind} from {least:g} to {most:g}"
+    return f"{kind}, {least:g} or more" if least is not None else kind
+
 
 class Choice(FromEnvironment, traitlets.Enum):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
     """A setting that is one of a few words."""
+
+    def info(self) -> str:
+        """What fits, for people."""
+        return "one of " + ", ".join(each or '""' for each in self.values or ())
 
 
 class Address(Text):

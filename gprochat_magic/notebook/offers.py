@@ -25,15 +25,14 @@ class Offers:
         before = [word for word in before if word]
         last = before[-1] if before else ""
         shape = self._shapes.get(before[0]) if before else None
-        own = {name: flag for flag in shape.flags for name in flag.names} if shape else {}
-        if (flag := (own or grammar.BY_NAME).get(last)) and flag.metavar:
+        flags = grammar.flags_behind(shape) if shape else grammar.FLAGS
+        by_name = {name: flag for flag in flags for name in flag.names}
+        if (flag := by_name.get(last)) and flag.metavar:
             return self._values(flag.completes, flag.choices)
-        if own and fragment.startswith("-"):
-            return [name for name in own if name.startswith(fragment)]
+        if fragment.startswith("-") and (shape or not grammar.begins_prompt(" ".join(before))):
+            return [name for name in by_name if name.startswith(fragment)]
         if shape:
             return self._values(shape.completes, (), before[1:])
-        if fragment.startswith("-"):
-            return [name for name in grammar.BY_NAME if name.startswith(fragment)]
         return list(self._shapes) if not before else []
 
     def _values(self, kind: str, choices: tuple[str, ...], before: Sequence[str] = ()) -> list[str]:

@@ -63,12 +63,14 @@ def fill(
         try:
             return _value(match, namespace, filled)
         except _Unresolved:
-            filled.missing.append(match[0].strip("{}"))
+            if not match["escape"]:
+                filled.missing.append(match[0].strip("{}"))
             return match[0]
 
     filled.text = _FIELD.sub(replaced, text)
     if strict and filled.missing:
-        raise UsageError(f"nothing is called {', '.join(filled.missing)}; nothing was sent")
+        missing = ", ".join(dict.fromkeys(filled.missing))
+        raise UsageError(f"nothing is called {missing}; nothing was sent")
     return filled
 
 

@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import listing
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.notebook.grammar import Row, Shape, flags_of
+from gprochat_magic.notebook.grammar import NUMBERED, Row, Shape, flags_for
 from gprochat_magic.notebook.prompt import Filled
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def _undo(magics: GPROChatMagics, argument: str) -> str:
 
 
 def _retry(magics: GPROChatMagics, argument: str) -> Any:
-    options, rest = flags_of(argument)
-    turn = _turn(magics, rest)
+    options, number = flags_for("retry", argument, ("model",))
+    turn = _turn(magics, number)
     return magics.asking.send(Filled(turn.prompt), options, again=turn)
 
 
@@ -187,7 +187,7 @@ ROWS: tuple[Row, ...] = (
         Shape(
             "retry",
             "[-m MODEL] [N]",
-            r"((-m|--model)[ =]\s*\S+\s*)?\d*",
+            NUMBERED,
             "ask the last prompt, or that of turn N, once more",
         ),
         _retry,

@@ -231,7 +231,6 @@ def test_export_and_import(k: Kernel, tmp_path: Path, suffix: str) -> None:
     ("line", "expected"),
     [
         ("%gprochat use nobody-knows-it", "there is no conversation named"),
-        ("%gprochat -c nobody-knows-it hi", "there is no conversation named"),
         ("%gprochat delete {name}", "is the conversation in use"),
         ("%gprochat new {name}", "called {name} already"),
         ("%gprochat rename {name} {name}", "called {name} already"),
