@@ -22,15 +22,27 @@ def far() -> Iterator[Served]:
         yield gateway
 
 
-@pytest.fixture
-def k(far: Served, tmp_path: Path) -> Iterator[Kernel]:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("history") / "history.sqlite"
+
+
+@pytest.fixture(scope="module")
+def one_kernel(far: Served, store: Path) -> Iterator[Kernel]:
     environment = {"GPROCHAT_API_ENDPOINT": far.environment["GPROCHAT_API_ENDPOINT"]}
-    store = str(tmp_path / "history.sqlite")
-    with kernel(**environment, GPROCHAT_STORE=store, GPROCHAT_RETRIES="0") as started:
+    with kernel(**environment, GPROCHAT_STORE=str(store), GPROCHAT_RETRIES="0") as started:
         yield started
 
 
-def test_F128_config_of_the_key(far: Served, k: Kernel, tmp_path: Path) -> None:
+@pytest.fixture
+def k(one_kernel: Kernel) -> Kernel:
+    """A kernel whose settings are those of its environment: an endpoint, and no key."""
+    # IPython keeps what %config was told for the next load.
+    one_kernel.run("get_ipython().config.pop('GPROChatMagics', None)\n%reload_ext gprochat_magic")
+    return one_kernel
+
+
+def test_F128_config_of_the_key(k: Kernel, store: Path) -> None:
     """It signs, one notice names the better way, and nothing of ours shows or stores it."""
     ran = k.run(f"%config GPROChatMagics.secret_key = '{CANARY}'")
 
@@ -41,7 +53,7 @@ def test_F128_config_of_the_key(far: Served, k: Kernel, tmp_path: Path) -> None:
     assert TOLD not in later.stdout
     assert CANARY not in str(later.outputs) + ran.stdout
     k.run("%unload_ext gprochat_magic")
-    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as history:
+    with closing(sqlite3.connect(store)) as history:
         assert CANARY not in "\n".join(history.iterdump())
 
 
