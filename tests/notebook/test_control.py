@@ -368,13 +368,15 @@ def test_a_slip_is_one_line_and_sends_nothing(k: Kernel, line: str, expected: st
         "stop words in English",
     ],
 )
-def test_a_subcommand_followed_by_prose_is_a_prompt(k: Kernel, text: str) -> None:
+def test_a_subcommand_followed_by_prose_is_a_prompt(
+    turns_kernel: Kernel, far: Served, text: str
+) -> None:
     """A first word alone does not make a subcommand."""
-    assert k.run(f"%gprochat -q {text}").status == "ok"
-    k.run("%gprochat reset")
-    assert k.run(f"%gprochat {text}").status == "ok"
+    far.backend.asked.clear()
+    assert turns_kernel.run(f"%gprochat -q {text}").status == "ok"
+    assert turns_kernel.run(f"%gprochat {text}").status == "ok"
 
-    assert k.value(_PROMPTS) == [text]
+    assert far.backend.prompts == [text, text]
 
 
 @pytest.mark.parametrize("shape", [s for s in commands.SHAPES if s.name], ids=lambda s: s.name)

@@ -22,7 +22,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def one_kernel(place: Path) -> Iterator[Kernel]:
-    with kernel(GPROCHAT_STORE=str(place / "history.sqlite")) as started:
+    # The demo takes its time over long replies, and nothing here needs one.
+    with kernel(GPROCHAT_STORE=str(place / "history.sqlite"), GPROCHAT_MAX_TOKENS="5") as started:
         yield started
 
 

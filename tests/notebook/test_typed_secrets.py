@@ -81,6 +81,38 @@ def test_F128_a_proxy_with_a_password(k: Kernel) -> None:
 
 
 @pytest.mark.parametrize(
+    "cell",
+    [
+        "%config GPROChatMagics.secret_key = '{typed}'",
+        "%config GPROChatMagics.proxy = 'http://user:{typed}@127.0.0.1:9'",
+        "get_ipython().find_line_magic('gprochat').__self__.secret_key = '{typed}'",
+    ],
+)
+def test_F128_a_secret_typed_in_a_cell_is_in_force(k: Kernel, cell: str) -> None:
+    """However it was set; the cell says where it is now, and what to do instead."""
+    ran = k.run(cell.replace("{typed}", CANARY))
+
+    assert ran.status == "ok"
+    assert ran.stdout.count(TOLD) == 1
+    assert "GPROCHAT_" in ran.stdout
+    in_force = k.value("__import__('gprochat_magic.config').config.current().proxy + ''")
+    key = k.value("__import__('gprochat_magic.config').config.current().secret_key.reveal()")
+    assert CANARY in (in_force + key)
+    assert CANARY not in ran.stdout + k.run("%gprochat\n%config GPROChatMagics").stdout
+
+
+def test_F128_no_notice_for_what_is_no_secret(k: Kernel) -> None:
+    """A proxy without a password, an emptied key."""
+    ran = k.run(
+        "%config GPROChatMagics.proxy = 'http://127.0.0.1:9'\n"
+        "%config GPROChatMagics.secret_key = ''"
+    )
+
+    assert ran.status == "ok"
+    assert ran.outputs == []
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "%gprochat set proxy http://user:hunter2@127.0.0.1:9",
