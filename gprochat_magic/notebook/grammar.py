@@ -239,6 +239,8 @@ def _flags(line: str, by_name: Mapping[str, Flag], met: list[Flag]) -> tuple[lis
         if flag in met and not flag.repeat:
             raise UsageError(f"{name} is given twice, and only one of them can count")
         met.append(flag)
+        if value[:1] in ("'", '"') and values.unquoted(value) == value:
+            raise UsageError(f"{name}: the quotes of its value do not match")
         value = values.unquoted(value)
         arguments.append(f"{flag.names[-1]}={value}" if flag.metavar else flag.names[-1])
     return arguments, line.strip()

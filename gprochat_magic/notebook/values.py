@@ -21,9 +21,9 @@ QUOTED = r'"(?:[^"\\]|\\.)*"' + r"|'(?:[^'\\]|\\.)*'"
 
 
 def unquoted(word: str) -> str:
-    """A word without the quotes that it stands in."""
+    """A word without the quotes that it stands in; other backslashes stay, as in a path."""
     is_quoted = re.fullmatch(QUOTED, word, re.DOTALL)
-    return re.sub(r"\\(.)", r"\1", word[1:-1], flags=re.DOTALL) if is_quoted else word
+    return re.sub(r"\\(['\"])", r"\1", word[1:-1]) if is_quoted else word
 
 
 def name(text: str) -> str:

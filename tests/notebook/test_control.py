@@ -258,6 +258,7 @@ def turns_kernel(far: Served) -> Iterator[Kernel]:
         ("-s='be \\'brief\\'' why?", "be 'brief'"),
         ('-s "be brief" why?', "be brief"),
         ("-s it's why?", "it's"),
+        ('-s "C:\\new data, \\frac, \\"x\\"" why?', 'C:\\new data, \\frac, "x"'),
         ('-s=a"b"c why?', 'a"b"c'),
     ],
 )

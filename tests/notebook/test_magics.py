@@ -140,6 +140,8 @@ _PROMPTS = "[t.prompt for t in __import__('gprochat_magic').Chat().conversation.
         ("%gprochat -o class hi", "'class' cannot be the name of a variable"),
         ('%gprochat -m "" hi', "-m/--model: a name is needed"),
         ('%gprochat -c " " hi', "-c/--conversation: a name is needed"),
+        ('%gprochat -s "be brief hi', "-s: the quotes of its value do not match"),
+        ("%gprochat --system='be brief hi", "--system: the quotes of its value do not match"),
         ("%gprochat -c nobody hi", "there is no conversation named 'nobody'. %gprochat list"),
         ('%gprochat --new -c "a " hi', "a conversation's name is one line"),
         ("%gprochat --proxy socks5://u:hunter2@h:1 hi", "an http:// or https:// address is needed"),
