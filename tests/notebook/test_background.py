@@ -12,16 +12,10 @@ import pytest
 from nbclient import NotebookClient
 
 from gprochat_magic.gateway.backends import BackendError
-from tests.gateways import Served, served
+from tests.gateways import Served
 from tests.kernels import PATIENCE, Kernel, as_saved, kernel
 
 Message = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Served]:
-    with served() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gprochat_magic.notebook.waiting import version
-from tests.gateways import Served, served
+from tests.gateways import Served
 from tests.kernels import Kernel, kernel
 
 TICKER = """
@@ -22,12 +22,6 @@ async def tick():
 ticker = asyncio.get_running_loop().create_task(tick())
 """
 PATCHED = "hasattr(__import__('asyncio'), '_nest_patched')"
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Served]:
-    with served() as running:
-        yield running
 
 
 @pytest.fixture
