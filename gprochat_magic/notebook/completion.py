@@ -56,5 +56,7 @@ class Completion:
 
 
 def _result(candidates: Iterable[str], fragment: str) -> SimpleMatcherResult:
-    fitting = [SimpleCompletion(each) for each in candidates if each.startswith(fragment)]
+    # A name that needs quotes is found without them too.
+    ways = (fragment, f'"{fragment}')
+    fitting = [SimpleCompletion(each) for each in candidates if each.startswith(ways)]
     return {"completions": fitting, "matched_fragment": fragment, "suppress": True}

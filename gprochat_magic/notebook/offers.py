@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gprochat_magic.errors import GPROChatError
 from gprochat_magic.notebook import choices as choices_of
-from gprochat_magic.notebook import commands, context, grammar
+from gprochat_magic.notebook import commands, context, grammar, values
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
@@ -38,7 +38,7 @@ class Offers:
     def _values(self, kind: str, choices: tuple[str, ...], before: Sequence[str] = ()) -> list[str]:
         if kind == "conversation" and not before:
             try:
-                return self._magics.conversations().names()
+                return list(map(values.quoted, self._magics.conversations().names()))
             except GPROChatError:
                 return []  # a history that cannot be read now has no names to offer
         if kind == "context":

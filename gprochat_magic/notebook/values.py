@@ -26,6 +26,11 @@ def unquoted(word: str) -> str:
     return re.sub(r"\\(['\"])", r"\1", word[1:-1]) if is_quoted else word
 
 
+def quoted(name: str) -> str:
+    """A name as it is typed behind a subcommand: in quotes where it is not one plain word."""
+    return name if re.fullmatch(r"[^\s:'\"][^\s:]*", name) else '"' + name.replace('"', r"\"") + '"'
+
+
 def name(text: str) -> str:
     """A name, which nothing but spaces is not."""
     if not text.strip():
