@@ -45,6 +45,15 @@ def test_a_trailing_question_mark_belongs_to_the_prompt(k: Kernel) -> None:
     assert k.value(_PROMPTS) == ["what is this?", "what's that??"]
 
 
+def test_a_question_may_go_on_in_the_next_line(k: Kernel) -> None:
+    """Behind a backslash, as any line magic; it is no help request for its last word."""
+    ran = k.run("kept = %gprochat -q what \\\n  is it?\nafter = 1")
+
+    assert ran.reply["content"]["payload"] == []
+    assert k.value("[' '.join(each.split()) for each in " + _PROMPTS + "]") == ["what is it?"]
+    assert k.value("after") == 1
+
+
 def test_a_question_may_be_assigned(k: Kernel) -> None:
     """The reply is bound, also to several names or an item; a keyword argument is left alone."""
     k.run("kept = {}\none = two = %gprochat what is this?\nkept['x'] = %gprochat what's that?")
