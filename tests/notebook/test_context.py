@@ -233,11 +233,12 @@ def test_vars_is_a_table(k: Kernel, far: Served) -> None:
     assert "get_ipython" not in prompt
 
 
-def test_a_file_goes_in(k: Kernel, far: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize("typed", ["'file:{path}'", 'file:"{path}"'])
+def test_a_file_goes_in(k: Kernel, far: Served, tmp_path: Path, typed: str) -> None:
     """`file:PATH` gives a file's text, its BOM dropped, cut where it is long, quoted if need be."""
     path = tmp_path / "a name.txt"
     path.write_bytes(b"\xef\xbb\xbf" + "ж".encode() * 50_000)
-    prompt = sent(k, far, f"-x 'file:{path}'")
+    prompt = sent(k, far, f"-x {typed.format(path=path)}")
 
     assert "cut at 20,000" in prompt
     assert "\n" + "ж" * 20_000 + "\n" in prompt
