@@ -109,6 +109,8 @@ def test_stop_ends_it(far: Served, k: Kernel) -> None:
     far.backend.pieces = ["text "] * 2000
     wanted = begin(k, "%gprochat --bg tell me a very long story about everything")
     until(k, lambda: "text" in shown(k, wanted))
+    handle = "repr(__import__('gprochat_magic').config.current().jobs.running[0])"
+    assert ", 0 characters" not in k.value(handle)
     said = k.run("%gprochat stop").stdout
     k.run("1")
 

@@ -204,9 +204,6 @@ class Trouble:
 @pytest.mark.parametrize("error", [ValueError("x"), TypeError("x"), KeyError("x"), RuntimeError()])
 def test_F132_a_value_that_cannot_be_shown_is_named(text: str, error: Exception) -> None:
     """Nothing is sent; the message names the expression and not what it raised."""
-    if text == "{bad.prop}" and isinstance(error, (ValueError, TypeError, KeyError)):
-        assert fill(text, {"bad": Trouble(error)}).text == text
-        return
     with pytest.raises(UsageError, match="bad"):
         fill(text, {"bad": Trouble(error)})
 
