@@ -227,6 +227,14 @@ except StreamInterruptedError as error:
     assert k.run(code).stdout.endswith("True 1\n")
 
 
+def test_a_reply_ends_at_its_timeout(k: Kernel) -> None:
+    """--timeout is for the whole reply, however steadily it comes."""
+    ran = k.run("%gprochat --timeout 0.5 slow")
+
+    assert ran.error["ename"] == "DeadlineExceeded"
+    assert "0.5 s" in ran.error["traceback"][0]
+
+
 def test_a_broken_reply_keeps_its_text(k: Kernel) -> None:
     """F113: the text before the break is shown and kept, the backend's reason is told."""
     ran = k.run("%gprochat cut")
