@@ -100,14 +100,14 @@ class Chat:
         """The open conversation, which two chats of one name have in common."""
         return self._line
 
-    async def ask(self, prompt: str, **options: Any) -> Reply:
-        """Send a prompt and await the whole reply.
+    async def ask(self, prompt: str | Reply, **options: Any) -> Reply:
+        """Send a prompt and await the whole reply, which behaves as its text.
 
         Keywords, all optional: `model`; `system`, the instructions; `turns`, how many earlier turns
         go along (-1: all that fit the token budget); `history=False`, to send none and keep
         nothing; `timeout`, seconds for the whole reply; `proxy`; `parameters`, a mapping such as
-        `{"temperature": 0, "max_tokens": 200}`; `cache`, "use" or "refresh". What is not given is
-        as the settings say.
+        `{"temperature": 0, "max_tokens": 200}`; `cache`, "use" (the reply that was kept of the same
+        request) or "refresh" (ask anew, and keep that). What is not given is as the settings say.
 
         Raises `GPROChatError`s; the text that had arrived is in `partial` and in the conversation.
         """
@@ -118,11 +118,17 @@ class Chat:
                 pass
         return run.reply()
 
-    async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[str]:
-        """Send a prompt and yield the reply as it arrives, never an empty piece.
+    async def stream(self, prompt: str | Reply, **options: Any) -> AsyncGenerator[str]:
+        """Send a prompt and yield the reply as it arrives, piece by piece; none of them is empty.
 
-        Keywords and errors are those of `ask`. Leaving the loop stops the reply; what had arrived
-        is kept in the conversation.
+        Keywords, all optional: `model`; `system`, the instructions; `turns`, how many earlier turns
+        go along (-1: all that fit the token budget); `history=False`, to send none and keep
+        nothing; `timeout`, seconds for the whole reply; `proxy`; `parameters`, a mapping such as
+        `{"temperature": 0, "max_tokens": 200}`; `cache`, "use" (the reply that was kept of the same
+        request) or "refresh" (ask anew, and keep that). What is not given is as the settings say.
+
+        Leaving the loop stops the reply; what had arrived is kept in the conversation, and
+        `Chat.last` is the whole reply afterwards. Raises `GPROChatError`s, also between pieces.
         """
         await self._let_go()
         run = self.start(prompt, Options(**options))
@@ -131,16 +137,19 @@ class Chat:
                 if isinstance(event, str):
                     yield event
 
-    def ask_blocking(self, prompt: str, **options: Any) -> Reply:
+    def ask_blocking(self, prompt: str | Reply, **options: Any) -> Reply:
         """`ask` for synchronous code, also inside a running loop; Ctrl-C stops it."""
         run = self.start(prompt, Options(**options))
         for _ in self.batches(run):
             pass
         return run.reply()
 
-    def start(self, prompt: str, options: Options = DEFAULTS) -> Run:
+    def start(self, prompt: str | Reply, options: Options = DEFAULTS) -> Run:
         """Begin to send. Raises what is wrong with prompt and options before anything is sent."""
-        prompt = well_formed(prompt)
+        if not isinstance(prompt, (str, Reply)):
+            kind = type(prompt).__name__
+            raise BadRequestError(f"a prompt is text, not {kind}", hint="Put it into a text first.")
+        prompt = well_formed(str(prompt))
         if not prompt.strip():
             raise BadRequestError("there is no prompt", hint="Write the question behind the magic.")
         if self._is_reader():
@@ -252,10 +261,18 @@ def _here() -> object:
     return threading.get_ident()
 
 
-def ask(prompt: str, **options: Any) -> Reply:
-    """Send a prompt from synchronous code and return the whole reply.
+def ask(prompt: str | Reply, **options: Any) -> Reply:
+    """Send a prompt from synchronous code and return the whole reply, which behaves as its text.
 
     Works in a notebook, a script, and inside a running loop; Ctrl-C stops it. The prompt goes to
-    the current conversation. Keywords and errors are those of `Chat.ask`.
+    the current conversation, whose earlier turns go along.
+
+    Keywords, all optional: `model`; `system`, the instructions; `turns`, how many earlier turns
+    go along (-1: all that fit the token budget); `history=False`, to send none and keep
+    nothing; `timeout`, seconds for the whole reply; `proxy`; `parameters`, a mapping such as
+    `{"temperature": 0, "max_tokens": 200}`; `cache`, "use" (the reply that was kept of the same
+    request) or "refresh" (ask anew, and keep that). What is not given is as the settings say.
+
+    Raises `GPROChatError`s; the text that had arrived is in `partial` and in the conversation.
     """
     return Chat().ask_blocking(prompt, **options)

@@ -1,89 +1,28 @@
-"""Every setting: default, help, environment variable; and the secret that never shows."""
+"""Every setting: default, help, environment variable."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import traitlets
 from traitlets.config import Configurable
 
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.hosts import is_sound
+from gprochat_magic.secret import Secret as Secret
+from gprochat_magic.secret import Url as Url
+from gprochat_magic.secret import has_password as has_password
+from gprochat_magic.secret import host_of as host_of
+from gprochat_magic.secret import is_address as is_address
 
 PREFIX = "GPROCHAT_"
 DEFAULT_MODEL = "gemini-1.5-pro"
 """The model of the protocol where none is named."""
 
-T = TypeVar("T")
-
 Waiter = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
-
-
-class Secret:
-    """A key that shows as `Secret(****)` however it is printed, formatted, copied or pickled."""
-
-    __slots__ = ("__value",)
-
-    def __init__(self, value: str = "") -> None:
-        self.__value = value
-
-    def reveal(self) -> str:
-        """The key itself, for the one call that signs."""
-        return self.__value
-
-    def __bool__(self) -> bool:
-        return bool(self.__value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.reveal() == self.__value
-
-    def __hash__(self) -> int:
-        return hash(self.__value)
-
-    def __repr__(self) -> str:
-        return "Secret(****)" if self.__value else "Secret()"
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
-        return self
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[()]]:
-        # A pickle is a file: it carries the fact that there was a key, never the key.
-        return Secret, ()
-
-
-class Url(str):
-    """An address whose `repr` leaves out what may be secret in it: user, password and query.
-
-    Listings of the settings and verbose tracebacks show that; as text it is whole.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        if "://" not in self:
-            return super().__repr__()
-        try:
-            parts = urlsplit(self)
-        except ValueError:
-            return "'****'"
-        host = host_of(self)
-        return repr(
-            parts._replace(
-                netloc=f"****@{host}" if "@" in parts.netloc else host,
-                query="****" if parts.query else "",
-                fragment="",
-            ).geturl()
-        )
 
 
 class FromEnvironment(traitlets.TraitType[Any, Any]):
@@ -112,13 +51,31 @@ class Text(FromEnvironment, traitlets.Unicode[str, str]):
 class Whole(FromEnvironment, traitlets.Int[int, int]):
     """A setting that is a whole number."""
 
+    def info(self) -> str:
+        """What fits, for people."""
+        return _within("a whole number", self.min, self.max)
+
 
 class Number(FromEnvironment, traitlets.Float[float, float]):
     """A setting that is a number."""
 
+    def info(self) -> str:
+        """What fits, for people."""
+        return _within("a number", self.min, self.max)
+
+
+def _within(kind: str, least: float | None, most: float | None) -> str:
+    if most is not None and most < math.inf:
+        return f"{kind} from {least:g} to {most:g}"
+    return f"{kind}, {least:g} or more" if least is not None else kind
+
 
 class Choice(FromEnvironment, traitlets.Enum):  # type: ignore[type-arg]  # traitlets' stub is not generic at run time
     """A setting that is one of a few words."""
+
+    def info(self) -> str:
+        """What fits, for people."""
+        return "one of " + ", ".join(each or '""' for each in self.values or ())
 
 
 class Address(Text):
@@ -176,30 +133,6 @@ class SecretKey(FromEnvironment, traitlets.TraitType[Secret, "Secret | str"]):
     def from_string(self, s: str) -> Secret:
         """A `Secret` from the command line or the environment."""
         return Secret(s)
-
-
-def is_address(text: str) -> bool:
-    """Whether text is an absolute http or https URL with a host and a sound port."""
-    try:
-        parts = urlsplit(text)
-        sound = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and is_sound(parts.hostname or "") and sound
-
-
-def has_password(address: str) -> bool:
-    """Whether an address names a user or carries a query, either of which may be secret."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return True
-    return "@" in parts.netloc or bool(parts.query)
-
-
-def host_of(address: str) -> str:
-    """The host and port of an address, for people: a URL may hold more than may be shown."""
-    return urlsplit(address).netloc.rpartition("@")[2]
 
 
 class Settings(Configurable):

@@ -242,7 +242,7 @@ class Conversations:
         if name in self.names():
             raise ConfigError(
                 f"a conversation is called {name} already",
-                hint=f"%gprochat use {name} continues it.",
+                hint=f'%gprochat use "{name}" continues it.',
                 kind="name_taken",
             )
 

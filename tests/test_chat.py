@@ -277,13 +277,15 @@ def test_without_history_nothing_is_sent_or_kept(far: Served, chat: Chat) -> Non
     [
         ("", {}, BadRequestError),
         (" \n", {}, BadRequestError),
+        (5, {}, BadRequestError),
+        (None, {}, BadRequestError),
         ("x", {"timeout": -1}, ConfigError),
         ("x", {"timeout": "soon"}, ConfigError),
         ("x", {"proxy": "socks5://host:1"}, ConfigError),
     ],
 )
 def test_what_cannot_be_sent_is_no_turn(
-    far: Served, chat: Chat, prompt: str, options: dict[str, Any], error: type[GPROChatError]
+    far: Served, chat: Chat, prompt: Any, options: dict[str, Any], error: type[GPROChatError]
 ) -> None:
     """It is refused before anything is sent or kept."""
     with pytest.raises(error):
@@ -291,6 +293,24 @@ def test_what_cannot_be_sent_is_no_turn(
 
     assert states(chat) == []
     assert far.backend.asked == []
+
+
+def test_a_reply_is_a_prompt(far: Served, chat: Chat) -> None:
+    """It behaves as its text here as well."""
+    reply = asyncio.run(chat.ask("first"))
+    asyncio.run(chat.ask(reply, history=False))
+
+    assert far.backend.prompts == ["first", reply.text]
+
+
+@pytest.mark.parametrize("called", [ask, Chat.ask, Chat.stream])
+def test_a_docstring_stands_alone(called: Callable[..., Any]) -> None:
+    """Each names every keyword and what is raised, and sends nobody to another one."""
+    told = str(called.__doc__)
+
+    for word in ("model", "system", "turns", "history", "timeout", "proxy", "parameters", "cache"):
+        assert f"`{word}" in told
+    assert "Raises `GPROChatError`s" in told
 
 
 def test_F58_lone_surrogates(far: Served, chat: Chat) -> None:

@@ -49,20 +49,21 @@ def test_every_setting_has_a_variable(
 
 
 @pytest.mark.parametrize(
-    ("name", "raw"),
+    ("name", "raw", "needed"),
     [
-        ("turns", "many"),
-        ("turns", "-1"),
-        ("timeout", "0"),
-        ("timeout", "soon"),
-        ("wire", "round"),
-        ("wait", "sideways"),
-        ("aliases", "fast"),
-        ("api_endpoint", "ftp://host"),
+        ("turns", "many", "a whole number, 0 or more"),
+        ("turns", "-1", "a whole number, 0 or more"),
+        ("timeout", "0", "a number, 0.001 or more"),
+        ("timeout", "soon", "a number, 0.001 or more"),
+        ("temperature", "3", "a number from 0 to 2"),
+        ("wire", "round", 'one of "", flat, turns'),
+        ("wait", "sideways", "one of block, nested"),
+        ("aliases", "fast", "NAME=MODEL"),
+        ("api_endpoint", "ftp://host", "an address like http://host:port/path"),
     ],
 )
 def test_a_variable_that_does_not_fit_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, raw: str
+    monkeypatch: pytest.MonkeyPatch, name: str, raw: str, needed: str
 ) -> None:
     """The error says which variable it was, with what, and what is needed."""
     variable = f"GPROCHAT_{name.upper()}"
@@ -71,7 +72,7 @@ def test_a_variable_that_does_not_fit_is_named(
     with pytest.raises(ConfigError, match=variable) as info:
         getattr(Settings(), name)
     assert raw in info.value.message
-    assert "is needed" in info.value.message
+    assert f"{needed} is needed" in info.value.message
 
 
 @pytest.mark.parametrize(

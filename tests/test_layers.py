@@ -15,6 +15,7 @@ DOOR = "gprochat_magic"
 
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links", "masking", "describers", "hosts", "tail", "decoder"},
+    {"secret"},
     {"fields", "messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
     {"wire", "album", "engine", "tally", "markup", "target", "body"},
     {"conversation"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from gprochat_magic.conversation import Conversation, Turn
     from gprochat_magic.notebook.magics import GPROChatMagics
 
+_OUTPUT = re.compile(r"_{1,3}|_\d+")
+
 
 class Asking:
     """What the magics do once they are used: parse a line, run a subcommand or send a prompt."""
@@ -65,7 +68,8 @@ class Asking:
             sys.stdout.write(preview.request(self._magics, filled, options))
             return None
         if options.new:
-            self._magics.conversations().new(options.conversation or "")
+            with grammar.in_one_line():
+                self._magics.conversations().new(options.conversation or "")
         return self.send(filled, options, form=form)
 
     def prepared(self, text: str, options: argparse.Namespace) -> Filled:
@@ -82,7 +86,8 @@ class Asking:
         self, prompt: Filled, options: argparse.Namespace, again: Turn | None = None
     ) -> tuple[Chat, Options]:
         """Where a prompt goes, and how it is sent there."""
-        chat = self._magics.chat(options.conversation or "")
+        with grammar.in_one_line():
+            chat = self._magics.chat(options.conversation or "")
         place = self._place(chat.conversation)
         return chat, Options(
             model=options.model,
@@ -170,12 +175,17 @@ class Asking:
         )
 
     def _namespace(self) -> dict[str, Any]:
-        """The user's names, with In, Out and Err; not what IPython put among them, such as exit."""
-        hidden = self._magics.shell.user_ns_hidden
-        names = self._magics.shell.user_ns.items()
-        own = {name: value for name, value in names if hidden.get(name, hidden) is not value}
-        history = {name: self._magics.shell.user_ns[name] for name in ("In", "Out")}
-        return {**own, **history, "Err": self._magics.failures}
+        """The user's names, with In, Out, `_` and Err; not what else IPython put there, as exit."""
+        space, hidden = self._magics.shell.user_ns, self._magics.shell.user_ns_hidden
+        # IPython hides outputs too, which are the user's; before the first there is nothing in `_`.
+        outputs = [name for name in space if space["Out"] and _OUTPUT.fullmatch(name)]
+        shown = {"In", "Out", *outputs}
+        own = {
+            name: value
+            for name, value in space.items()
+            if name in shown or hidden.get(name, hidden) is not value
+        }
+        return {**own, "Err": self._magics.failures}
 
     def _handed_over(self, value: Any) -> Any:
         """What the call gives; of a call that is a statement, it becomes `_` and `Out[n]`.

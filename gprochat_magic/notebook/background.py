@@ -71,7 +71,7 @@ class Background:
 
     def __repr__(self) -> str:
         state = "ended" if self.done else "streams in the background"
-        return f"<{told(self._run.turn.prompt)}: {state}, {len(self._run.turn.reply)} characters>"
+        return f"<{told(self._run.turn.prompt)}: {state}, {len(self._display.text)} characters>"
 
     def said(self) -> str:
         """What it was and how far it came, in one line."""

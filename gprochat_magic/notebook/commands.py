@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import re
 import sys
 import textwrap
 from importlib import metadata
@@ -95,16 +94,10 @@ def _help(magics: GPROChatMagics, argument: str) -> str:
     for shape in SHAPES:
         if shape.name == argument:
             about = textwrap.indent(textwrap.fill(shape.help, 96), "  ")
-            return "\n".join([shape.usage, about, *_flags_in(shape)])
+            return "\n".join(
+                [shape.usage, about, *map(grammar.row_of, grammar.flags_behind(shape))]
+            )
     raise UsageError(f"no subcommand {argument!r}; %gprochat help lists them")
-
-
-def _flags_in(shape: Shape) -> list[str]:
-    """What the flags of a subcommand do, a line each, where they are those of a prompt."""
-    words = re.findall(r"-[-\w]+", shape.argument)
-    known = [grammar.BY_NAME[word] for word in words if word in grammar.BY_NAME]
-    flags = shape.flags or (grammar.FLAGS if "[FLAGS]" in shape.argument else dict.fromkeys(known))
-    return list(map(grammar.row_of, flags))
 
 
 def _doctor(magics: GPROChatMagics, argument: str) -> str:

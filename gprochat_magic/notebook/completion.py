@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
 
 _MAGIC = re.compile(r"(?:^|=)\s*%%?gprochat\s(?P<typed>.*)$")
+_VALUED = re.compile(r"(?P<flag>--?[^\W\d][\w-]*)=(?P<value>.*)")
 _FIELD = re.compile(r"\{(?P<path>[^\W\d][\w.]*|)$")
 
 
@@ -48,10 +49,14 @@ class Completion:
             return _result(offers.names(field["path"]), field["path"])
         if line is None:
             return {"completions": [], "suppress": True}
-        words = line["typed"].split(" ")
-        return _result(offers.words(words[:-1], words[-1]), words[-1])
+        *before, last = line["typed"].split(" ")
+        if valued := _VALUED.fullmatch(last):
+            before, last = [*before, valued["flag"]], valued["value"]
+        return _result(offers.words(before, last), last)
 
 
 def _result(candidates: Iterable[str], fragment: str) -> SimpleMatcherResult:
-    fitting = [SimpleCompletion(each) for each in candidates if each.startswith(fragment)]
+    # A name that needs quotes is found without them too.
+    ways = (fragment, f'"{fragment}')
+    fitting = [SimpleCompletion(each) for each in candidates if each.startswith(ways)]
     return {"completions": fitting, "matched_fragment": fragment, "suppress": True}

@@ -22,6 +22,7 @@ from gprochat_magic.notebook import cells
 from gprochat_magic.notebook.failures import Failures
 from gprochat_magic.notebook.prompt import Filled, resolve
 from gprochat_magic.notebook.summaries import LIMIT, Summary, summarized
+from gprochat_magic.notebook.values import unquoted
 
 TOTAL = 60_000
 """Characters that all context of one prompt has at most."""
@@ -98,7 +99,7 @@ def _block(item: str, found: Summary, most: int, known: Sequence[str]) -> Block:
 
 def _found(item: str, shell: InteractiveShell, failures: Failures) -> Summary:
     if item.startswith("file:"):
-        return _file(item.removeprefix("file:"))
+        return _file(unquoted(item.removeprefix("file:")))
     if item.startswith("In["):
         return cells.inputs(shell, failures, item)
     if item == "last":

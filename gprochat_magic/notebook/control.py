@@ -68,20 +68,7 @@ def _fitting(magics: GPROChatMagics, trait: Any, text: str) -> Any:
     except (ValueError, TraitError):
         # An address may hold a password, so it shows without.
         shown = repr(config.Url(text))
-        raise TraitError(f"{trait.name}: {shown} does not fit; {needed(trait)} is needed") from None
-
-
-def needed(trait: Any) -> str:
-    """What fits a setting, for people."""
-    if isinstance(trait, config.Choice):
-        return "one of " + ", ".join(each or '""' for each in trait.values or ())
-    if not isinstance(trait, (config.Whole, config.Number)):
-        return str(trait.info())
-    kind = "a whole number" if isinstance(trait, config.Whole) else "a number"
-    least, most = trait.min, trait.max
-    if most is not None:
-        return f"{kind} from {least:g} to {most:g}"
-    return f"{kind}, {least:g} or more" if least is not None else kind
+        raise TraitError(f"{trait.name}: {shown} does not fit; {trait.info()} is needed") from None
 
 
 def _remark(magics: GPROChatMagics, key: str) -> str:

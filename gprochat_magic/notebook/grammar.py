@@ -7,70 +7,25 @@ split with shell rules, so an apostrophe is no error. `--` says that a prompt fo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import functools
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import formats, insertion, values
+from gprochat_magic.notebook.shapes import Flag as Flag
 from gprochat_magic.notebook.shapes import Row as Row
 from gprochat_magic.notebook.shapes import Shape as Shape
 from gprochat_magic.notebook.shapes import in_columns
 
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
-
-    `completes` names what Tab offers as its value: model, conversation, context, picture,
-    parameter. `repeat` says that the flag may be given several times; its option is then a list.
-    """
-
-    names: tuple[str, ...]
-    help: str
-    metavar: str = ""
-    type: Callable[[str], Any] = str
-    choices: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    completes: str = ""
-    repeat: bool = False
-
-    @property
-    def dest(self) -> str:
-        """The attribute of the parsed options that holds it."""
-        return self.names[-1].lstrip("-").replace("-", "_")
-
-    @property
-    def spelling(self) -> str:
-        """How the help writes it."""
-        return ", ".join(self.names) + (f" {self.metavar}" if self.metavar else "")
-
-
-def _count(text: str) -> int:
-    if text == "all":
-        return -1
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number or all is needed, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    return values.above_zero(text, "a number of seconds")
-
-
-def _name(text: str) -> str:
-    if not text.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be the name of a variable")
-    return text
-
-
 FLAGS = (
-    Flag(("-m", "--model"), "the model to ask", "MODEL", completes="model"),
+    Flag(("-m", "--model"), "the model to ask", "MODEL", values.name, completes="model"),
     Flag(("-s", "--system"), "instructions for the model, in quotes", "SYSTEM"),
     Flag(
         ("-f", "--format"),
@@ -84,16 +39,17 @@ FLAGS = (
         "WHERE",
         choices=insertion.WAYS,
     ),
-    Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", _name),
+    Flag(("-o", "--output"), "also keep the reply in this variable", "VAR", values.variable),
     Flag(("-q", "--quiet"), "show nothing"),
     Flag(
         ("-c", "--conversation"),
         "send it there instead; it must exist",
         "NAME",
+        values.name,
         completes="conversation",
     ),
     Flag(("--new",), "begin a conversation first, called as -c says"),
-    Flag(("-n", "--turns"), "how many earlier turns go along", "TURNS|all", _count),
+    Flag(("-n", "--turns"), "how many earlier turns go along", "TURNS|all", values.turns),
     Flag(
         ("--no-history",),
         "send no earlier turn and keep nothing",
@@ -147,10 +103,12 @@ FLAGS = (
     ),
     Flag(("--raw",), "leave braces alone"),
     Flag(("--strict",), "refuse a prompt with a {name} that does not resolve", excludes=("raw",)),
-    Flag(("--timeout",), "seconds for the whole reply", "SECONDS", _seconds),
-    Flag(("--proxy",), "an http proxy for a configured endpoint", "URL"),
+    Flag(("--timeout",), "seconds for the whole reply", "SECONDS", values.seconds),
+    Flag(("--proxy",), "an http proxy for a configured endpoint", "URL", values.proxy),
 )
 BY_NAME = {name: flag for flag in FLAGS for name in flag.names}
+NUMBERED = r"-{1,2}[A-Za-z].*|\d*"
+"""What fits behind a subcommand that takes flags of a prompt and a number."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +141,14 @@ def flags_of(line: str) -> tuple[argparse.Namespace, str]:
     return options, text
 
 
+def begins_prompt(line: str) -> bool:
+    """Whether more than flags stands in a line, so that no flag can follow."""
+    try:
+        return bool(_flags(line, BY_NAME, [])[1])
+    except UsageError:
+        return False  # whatever is wrong with the flags so far, they are flags
+
+
 def words_of(line: str, flags: tuple[Flag, ...]) -> tuple[argparse.Namespace, list[str]]:
     """The options anywhere in a line, of a table, and its other words. Raises `UsageError`."""
     by_name = {name: flag for flag in flags for name in flag.names}
@@ -196,9 +162,30 @@ def words_of(line: str, flags: tuple[Flag, ...]) -> tuple[argparse.Namespace, li
     return _parser(flags).parse_args(arguments), words
 
 
+def flags_for(command: str, line: str, allowed: Collection[str]) -> tuple[argparse.Namespace, str]:
+    """A subcommand's options and its number, as text. Raises `UsageError` for any other."""
+    options, number = flags_of(line)
+    for flag in FLAGS:
+        if given(options, flag.dest) and flag.dest not in allowed:
+            raise UsageError(f"{command} takes no {flag.names[-1]}")
+    if number and not number.isdecimal():
+        raise UsageError(f"{command} takes a number, not {number!r}; nothing was sent")
+    return options, number
+
+
+@contextlib.contextmanager
+def in_one_line() -> Iterator[None]:
+    """Tell of a value that cannot work as of any other slip in a line: in one, by `UsageError`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise UsageError(f"{error.message}. {error.hint}".strip()) from None
+
+
 def given(options: argparse.Namespace, name: str) -> bool:
     """Whether a flag was typed."""
-    return getattr(options, name) not in (None, False)
+    value = getattr(options, name)
+    return value is not None and value is not False
 
 
 def _command(line: str, cell: str | None, commands: Collection[Shape]) -> Line | None:
@@ -213,8 +200,10 @@ def _command(line: str, cell: str | None, commands: Collection[Shape]) -> Line |
             return Line(first, f"{rest.strip()}\n{cell}", none)
     if cell is not None:
         return None
-    names = [shape.name for shape in commands if shape.name]
-    if first and not rest and first not in names:
+    names = {shape.name: shape for shape in commands if shape.name}
+    if first in names and not rest:
+        raise UsageError(f"{first} needs more: {names[first].usage} (-- {first} asks)")
+    if first and not rest:
         # One word so close to a subcommand is a slip, not a question to a model.
         for near in difflib.get_close_matches(first, names, 1, cutoff=0.75):
             raise UsageError(
@@ -223,7 +212,8 @@ def _command(line: str, cell: str | None, commands: Collection[Shape]) -> Line |
     return None
 
 
-_WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\S+)""", re.DOTALL)
+# A quote begins a text at the start of a word, and behind = : or [; elsewhere it is an apostrophe.
+_WORD = re.compile(rf"\s*((?:(?<![^\s=:\[])(?:{values.QUOTED})|\S)+)", re.DOTALL)
 
 
 def _flags(line: str, by_name: Mapping[str, Flag], met: list[Flag]) -> tuple[list[str], str]:
@@ -243,19 +233,17 @@ def _flags(line: str, by_name: Mapping[str, Flag], met: list[Flag]) -> tuple[lis
             word = _WORD.match(line)
             if word is None:
                 raise UsageError(f"{name} needs a value: {flag.spelling}")
-            value, line = unquoted(word[1]), line[word.end() :]
+            value, line = word[1], line[word.end() :]
         elif equals and not flag.metavar:
             raise UsageError(f"{name} takes no value")
         if flag in met and not flag.repeat:
             raise UsageError(f"{name} is given twice, and only one of them can count")
         met.append(flag)
+        if value[:1] in ("'", '"') and values.unquoted(value) == value:
+            raise UsageError(f"{name}: the quotes of its value do not match")
+        value = values.unquoted(value)
         arguments.append(f"{flag.names[-1]}={value}" if flag.metavar else flag.names[-1])
     return arguments, line.strip()
-
-
-def unquoted(word: str) -> str:
-    """A word without the quotes that it was put in."""
-    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word[0] in "\"'" and len(word) > 1 else word
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
@@ -293,6 +281,14 @@ def overview(commands: Collection[Shape]) -> str:
         '{name}, {obj.attr}, {df["a"]}, {In[3]}, {x:.2f} are replaced where they resolve;\n'
         "any other braces are sent as typed. {{name}} is a literal {name}."
     )
+
+
+def flags_behind(shape: Shape) -> tuple[Flag, ...]:
+    """The flags of a subcommand: its own, or those of a prompt that its argument names."""
+    if shape.flags or "[FLAGS]" in shape.argument:
+        return shape.flags or FLAGS
+    words = re.findall(r"-[-\w]+", shape.argument)
+    return tuple(BY_NAME[word] for word in words if word in BY_NAME)
 
 
 def row_of(flag: Flag) -> str:

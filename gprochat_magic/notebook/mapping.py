@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import grammar, values
 from gprochat_magic.notebook.grammar import BY_NAME, Flag, Row, Shape
 from gprochat_magic.notebook.prompt import resolve
@@ -60,7 +59,7 @@ def _map(magics: GPROChatMagics, argument: str) -> Any:
     }
     if options.client:
         how["client"] = _found(options.client, namespace)
-    try:
+    with grammar.in_one_line():
         answers = magics.chat().map(
             template,
             _found(name, namespace),
@@ -71,8 +70,6 @@ def _map(magics: GPROChatMagics, argument: str) -> Any:
             parameters=values.parameters(options),
             **how,
         )
-    except ConfigError as error:
-        raise UsageError(f"{error.message}. {error.hint}") from None
     if not options.output:
         return answers
     namespace[options.output] = answers
@@ -80,12 +77,13 @@ def _map(magics: GPROChatMagics, argument: str) -> Any:
 
 
 def _line(words: list[str]) -> tuple[str, str]:
-    if len(words) != 2 or words[0][0] not in "\"'":
+    template = values.unquoted(words[0]) if len(words) == 2 else ""
+    if not template or template == words[0]:
         raise UsageError(
             f'{_SHAPE.usage}: a template in quotes and then the data, such as "Classify {{text}}" '
             "df; nothing was sent (-- before it asks)"
         )
-    return grammar.unquoted(words[0]), words[1]
+    return template, words[1]
 
 
 def _cell(words: list[str], body: str) -> tuple[str, str]:
@@ -104,7 +102,7 @@ def _found(name: str, namespace: dict[str, Any]) -> Any:
         raise UsageError(f"nothing is called {name}; nothing was sent") from None
 
 
-_DATA = r"[^\W\d]\w*(?:\.\w+|\[[^\]\s]*\])*"
+_DATA = rf"[^\W\d]\w*(?:\.\w+|\[(?:{values.QUOTED}|[^\]\s]*)\])*"
 _FLAGS_BEHIND = rf"{_DATA}(?:\s+-.*)?"
 _SHAPE = Shape(
     "map",

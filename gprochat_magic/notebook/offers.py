@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gprochat_magic.errors import GPROChatError
 from gprochat_magic.notebook import choices as choices_of
-from gprochat_magic.notebook import commands, context, grammar
+from gprochat_magic.notebook import commands, context, grammar, values
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
@@ -25,21 +25,20 @@ class Offers:
         before = [word for word in before if word]
         last = before[-1] if before else ""
         shape = self._shapes.get(before[0]) if before else None
-        own = {name: flag for flag in shape.flags for name in flag.names} if shape else {}
-        if (flag := (own or grammar.BY_NAME).get(last)) and flag.metavar:
+        flags = grammar.flags_behind(shape) if shape else grammar.FLAGS
+        by_name = {name: flag for flag in flags for name in flag.names}
+        if (flag := by_name.get(last)) and flag.metavar:
             return self._values(flag.completes, flag.choices)
-        if own and fragment.startswith("-"):
-            return [name for name in own if name.startswith(fragment)]
+        if fragment.startswith("-") and (shape or not grammar.begins_prompt(" ".join(before))):
+            return [name for name in by_name if name.startswith(fragment)]
         if shape:
             return self._values(shape.completes, (), before[1:])
-        if fragment.startswith("-"):
-            return [name for name in grammar.BY_NAME if name.startswith(fragment)]
         return list(self._shapes) if not before else []
 
     def _values(self, kind: str, choices: tuple[str, ...], before: Sequence[str] = ()) -> list[str]:
         if kind == "conversation" and not before:
             try:
-                return self._magics.conversations().names()
+                return list(map(values.quoted, self._magics.conversations().names()))
             except GPROChatError:
                 return []  # a history that cannot be read now has no names to offer
         if kind == "context":

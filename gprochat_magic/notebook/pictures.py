@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -77,11 +78,13 @@ def _kind(name: str, data: bytes, room: int) -> str:
 
 
 def _data(name: str, namespace: Mapping[str, Any], room: int) -> bytes:
-    """The bytes of a picture: a variable's, else a file's; of one that is too large, too many."""
+    """The bytes of a picture: a variable's, or a file's; of one that is too large, too many."""
     try:
         value = resolve(name, namespace)
     except LookupError:
         return _of_file(name, room)
+    if isinstance(value, os.PathLike):
+        return _of_file(os.fsdecode(value), room)
     try:
         data = _of_value(value)
     except Exception as error:  # noqa: BLE001  # a drawing library may raise anything at all

@@ -63,12 +63,14 @@ def fill(
         try:
             return _value(match, namespace, filled)
         except _Unresolved:
-            filled.missing.append(match[0].strip("{}"))
+            if not match["escape"]:
+                filled.missing.append(match[0].strip("{}"))
             return match[0]
 
     filled.text = _FIELD.sub(replaced, text)
     if strict and filled.missing:
-        raise UsageError(f"nothing is called {', '.join(filled.missing)}; nothing was sent")
+        missing = ", ".join(dict.fromkeys(filled.missing))
+        raise UsageError(f"nothing is called {missing}; nothing was sent")
     return filled
 
 
@@ -106,11 +108,12 @@ def _look_up(name: str, path: str, namespace: Mapping[str, Any]) -> Any:
         raise _Unresolved(name)
     found = namespace[name]
     for step in _STEP.finditer(path):
+        attribute = step["attribute"]
+        # What these mean of an item, a property raises for a reason of its own.
+        absent = AttributeError if attribute else (LookupError, TypeError, ValueError)
         try:
-            found = (
-                getattr(found, step["attribute"]) if step["attribute"] else found[_key(step["key"])]
-            )
-        except (AttributeError, LookupError, TypeError, ValueError):
+            found = getattr(found, attribute) if attribute else found[_key(step["key"])]
+        except absent:
             raise _Unresolved(name) from None
         except Exception as error:  # noqa: BLE001  # a property may raise anything at all
             raise UsageError(f"{{{name}{path}}} cannot be read: {type(error).__name__}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 from importlib import metadata
@@ -14,7 +13,7 @@ from gprochat_magic import markdown
 from gprochat_magic.masking import masked
 from gprochat_magic.notebook import formats, insertion, snippets
 from gprochat_magic.notebook.evidence import Evidence, short
-from gprochat_magic.notebook.grammar import FLAGS, Row, Shape, flags_of, given
+from gprochat_magic.notebook.grammar import NUMBERED, Row, Shape, flags_for
 from gprochat_magic.notebook.prompt import Filled
 
 if TYPE_CHECKING:
@@ -33,26 +32,15 @@ _MASKED = "Secrets in it are masked; leave the masks as they are."
 
 
 def _fix(magics: GPROChatMagics, argument: str) -> Any:
-    options, number = _typed("fix", argument, "model", "insert")
+    options, number = flags_for("fix", argument, ("model", "insert"))
     prompt = _prompt(magics, _FIX, _failure(magics, number))
     form = formats.Corrected(magics.shell, options.insert or "below")
     return magics.asking.send(prompt, options, form=form)
 
 
 def _explain(magics: GPROChatMagics, argument: str) -> Any:
-    options, number = _typed("explain", argument, "model")
+    options, number = flags_for("explain", argument, ("model",))
     return magics.asking.send(_prompt(magics, _EXPLAIN, _failure(magics, number)), options)
-
-
-def _typed(command: str, argument: str, *allowed: str) -> tuple[argparse.Namespace, str]:
-    """A subcommand's flags and its number. Raises `UsageError` for what it cannot follow."""
-    options, number = flags_of(argument)
-    for flag in FLAGS:
-        if given(options, flag.dest) and flag.dest not in allowed:
-            raise UsageError(f"{command} takes no {flag.names[-1]}")
-    if number and not number.isdecimal():
-        raise UsageError(f"{command} takes a number, not {number!r}; nothing was sent")
-    return options, number
 
 
 def _failure(magics: GPROChatMagics, number: str) -> Evidence:
@@ -103,7 +91,7 @@ def _versions(modules: tuple[str, ...]) -> str:
 
 
 def _insert(magics: GPROChatMagics, argument: str) -> str:
-    options, number = _typed("insert", argument, "insert")
+    options, number = flags_for("insert", argument, ("insert",))
     reply = magics.replied or magics.chat().last
     if reply is None or not reply.text:
         raise UsageError("there is no reply to take code from")
@@ -117,17 +105,16 @@ def _insert(magics: GPROChatMagics, argument: str) -> str:
     which, count, snippet = found
     way = options.insert or "below"
     offered, remarks = insertion.insert(magics.shell, snippet, way=way)
-    said = f"Block {which} of {count}: {'; '.join(remarks)}."
+    said = ": ".join(filter(None, [f"Block {which} of {count}", "; ".join(remarks)])) + "."
     return said if offered else f"{markdown.plain(snippet.source)}\n\n{said}"
 
 
-_PATTERN = r"-{1,2}[A-Za-z].*|\d*"
 ROWS: tuple[Row, ...] = (
     (
         Shape(
             "fix",
             "[-m MODEL] [--insert WHERE] [N]",
-            _PATTERN,
+            NUMBERED,
             "send the last error, or that of cell N, with its cell; the corrected cell is put "
             "below it, or where --insert says: below|replace|none",
         ),
@@ -137,7 +124,7 @@ ROWS: tuple[Row, ...] = (
         Shape(
             "explain",
             "[-m MODEL] [N]",
-            _PATTERN,
+            NUMBERED,
             "have the last error explained, or that of cell N",
         ),
         _explain,
@@ -146,7 +133,7 @@ ROWS: tuple[Row, ...] = (
         Shape(
             "insert",
             "[--insert WHERE] [BLOCK]",
-            _PATTERN,
+            NUMBERED,
             "put a block of the last reply into a cell: its last Python block, or number BLOCK; "
             "--insert says where: below|replace|none",
         ),

@@ -1,4 +1,4 @@
-"""The shape of a subcommand: its name, what fits behind it, and what help says."""
+"""The shapes of what can be typed: a flag with its value, a subcommand with what fits behind it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from gprochat_magic.notebook.grammar import Flag
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag: its spellings, what it does, and its value: none where `metavar` is empty.
+
+    `completes` names what Tab offers as its value: model, conversation, context, picture,
+    parameter. `repeat` says that the flag may be given several times; its option is then a list.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    type: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    completes: str = ""
+    repeat: bool = False
+
+    @property
+    def dest(self) -> str:
+        """The attribute of the parsed options that holds it."""
+        return self.names[-1].lstrip("-").replace("-", "_")
+
+    @property
+    def spelling(self) -> str:
+        """How the help writes it."""
+        return ", ".join(self.names) + (f" {self.metavar}" if self.metavar else "")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,28 +10,31 @@ from IPython.core.error import UsageError
 
 from gprochat_magic import listing
 from gprochat_magic.conversation import Conversation, Turn
-from gprochat_magic.notebook.grammar import Row, Shape, flags_of
+from gprochat_magic.notebook.grammar import NUMBERED, Row, Shape, flags_for
 from gprochat_magic.notebook.prompt import Filled
+from gprochat_magic.notebook.values import QUOTED, quoted, unquoted
 
 if TYPE_CHECKING:
     from gprochat_magic.notebook.magics import GPROChatMagics
 
 
 def _new(magics: GPROChatMagics, name: str) -> str:
-    line = magics.conversations().new(name)
+    line = magics.conversations().new(unquoted(name))
     return f"{line.conversation.name}: a new conversation; prompts go there now."
 
 
-def _use(magics: GPROChatMagics, name: str) -> str:
+def _use(magics: GPROChatMagics, argument: str) -> str:
     home = magics.conversations()
-    name, at, place = name.partition(":")
-    if not name and not at:
+    typed = re.fullmatch(_PLACE, argument)
+    assert typed is not None  # by this pattern the line was told from a prompt
+    name, place = unquoted(typed["name"] or ""), typed["place"]
+    if not name and not place:
         before = home.left_before()
         if before is None:
             raise UsageError("this notebook had no conversation before; %gprochat list shows all")
         name = before.name
     conversation = (home.use(name) if name else home.current).conversation
-    if at:
+    if place:
         _show(conversation, place)
     count = len(conversation.line())
     return f"{name or conversation.name}: {count} turns in view; prompts go there now."
@@ -54,17 +58,18 @@ def _list(magics: GPROChatMagics, argument: str) -> str:
 
 
 def _rename(magics: GPROChatMagics, names: str) -> str:
-    old, new = names.split()
+    old, new = map(unquoted, re.findall(_NAME, names))
     magics.conversations().rename(old, new)
     return f"{old} is called {new} now."
 
 
 def _delete(magics: GPROChatMagics, name: str) -> str:
+    name = unquoted(name)
     return f"{name}: deleted, with {magics.conversations().delete(name)} turns."
 
 
 def _fork(magics: GPROChatMagics, name: str) -> str:
-    line = magics.conversations().fork(name)
+    line = magics.conversations().fork(unquoted(name))
     return (
         f"{line.conversation.name}: a copy of {len(line.conversation)} turns; prompts go there now."
     )
@@ -82,19 +87,19 @@ def _export(magics: GPROChatMagics, argument: str) -> str:
     from gprochat_magic import transcript  # brings nbformat, which loading must not
 
     name = argument.removesuffix("--force").strip()
-    path = Path(name).expanduser()
+    path = Path(unquoted(name)).expanduser()
     return transcript.export(magics.chat().conversation, path, replace=name != argument)
 
 
 def _import(magics: GPROChatMagics, name: str) -> str:
     from gprochat_magic import transcript
 
-    path = Path(name).expanduser()
+    path = Path(unquoted(name)).expanduser()
     home = magics.conversations()
     conversation = transcript.load(path, home.free_name(path.stem))
     home.adopt(conversation)
     name = conversation.name
-    return f"{name}: {len(conversation)} turns read; %gprochat use {name} goes there."
+    return f"{name}: {len(conversation)} turns read; %gprochat use {quoted(name)} goes there."
 
 
 def _reset(magics: GPROChatMagics, argument: str) -> str:
@@ -112,8 +117,8 @@ def _undo(magics: GPROChatMagics, argument: str) -> str:
 
 
 def _retry(magics: GPROChatMagics, argument: str) -> Any:
-    options, rest = flags_of(argument)
-    turn = _turn(magics, rest)
+    options, number = flags_for("retry", argument, ("model",))
+    turn = _turn(magics, number)
     return magics.asking.send(Filled(turn.prompt), options, again=turn)
 
 
@@ -139,14 +144,16 @@ def _turn(magics: GPROChatMagics, number: str) -> Turn:
     return turn
 
 
-_WORD = r"[^\s:]\S*"
+_NAME = rf"(?:{QUOTED}|[^\s:]\S*)"
+_PLACE = rf"(?P<name>{QUOTED}|[^\s:]\S*?)?(?::(?P<place>\d+\.\d+))?"
+_FILE = rf"(?:{QUOTED}|\S+)"
 ROWS: tuple[Row, ...] = (
-    (Shape("new", "[NAME]", rf"({_WORD})?", "begin a conversation, and talk there"), _new),
+    (Shape("new", "[NAME]", rf"({_NAME})?", "begin a conversation, and talk there"), _new),
     (
         Shape(
             "use",
             "[NAME][:TURN.N]",
-            rf"({_WORD})?(:\d+\.\d+)?",
+            _PLACE,
             "talk in that conversation, or in this notebook's last one; :2.1 brings back the first "
             "alternative of turn 2",
             completes="conversation",
@@ -158,36 +165,36 @@ ROWS: tuple[Row, ...] = (
         Shape(
             "rename",
             "OLD NEW",
-            rf"{_WORD}\s+{_WORD}",
+            rf"{_NAME}\s+{_NAME}",
             "give a conversation another name",
             completes="conversation",
         ),
         _rename,
     ),
     (
-        Shape("delete", "NAME", _WORD, "remove a conversation for good", completes="conversation"),
+        Shape("delete", "NAME", _NAME, "remove a conversation for good", completes="conversation"),
         _delete,
     ),
-    (Shape("fork", "[NAME]", rf"({_WORD})?", "go on in a copy of what is in view"), _fork),
+    (Shape("fork", "[NAME]", rf"({_NAME})?", "go on in a copy of what is in view"), _fork),
     (Shape("history", "[N]", r"\d*", "the turns in view, or the last N"), _history),
     (Shape("search", "TEXT", r".+", "find turns by their words, in every conversation"), _search),
     (
         Shape(
             "export",
             "FILE [--force]",
-            r"\S+(\s+--force)?",
+            rf"{_FILE}(\s+--force)?",
             "write the conversation as .md, .json or .ipynb",
         ),
         _export,
     ),
-    (Shape("import", "FILE", r"\S+", "read a conversation from such a file"), _import),
+    (Shape("import", "FILE", _FILE, "read a conversation from such a file"), _import),
     (Shape("reset", "", "", "start anew; earlier turns stay in the conversation"), _reset),
     (Shape("undo", "[N]", r"\d*", "take back the last turn, or the last N"), _undo),
     (
         Shape(
             "retry",
             "[-m MODEL] [N]",
-            r"((-m|--model)[ =]\s*\S+\s*)?\d*",
+            NUMBERED,
             "ask the last prompt, or that of turn N, once more",
         ),
         _retry,

@@ -1,4 +1,4 @@
-"""One kernel for the tests that leave it as they found it."""
+"""One kernel, and one gateway, for the tests of a file that leave them as they found them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateways import Served, served
 from tests.kernels import Kernel, kernel
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Served]:
+    with served() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

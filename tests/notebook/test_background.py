@@ -12,23 +12,25 @@ import pytest
 from nbclient import NotebookClient
 
 from gprochat_magic.gateway.backends import BackendError
-from tests.gateways import Served, served
+from tests.gateways import Served
 from tests.kernels import PATIENCE, Kernel, as_saved, kernel
 
 Message = dict[str, Any]
 
 
 @pytest.fixture
-def far() -> Iterator[Served]:
-    with served() as gateway:
-        gateway.backend.pieces = [f"word{n} " for n in range(50)]
-        gateway.backend.pause = 0.02
-        yield gateway
+def far(gateway: Served) -> Served:
+    """A gateway as if nobody had used it, whose reply takes about a second."""
+    backend = gateway.backend
+    backend.pieces, backend.pause = [f"word{n} " for n in range(50)], 0.02
+    backend.refusal, backend.closed = None, 0
+    backend.asked.clear()
+    return gateway
 
 
-@pytest.fixture
-def k(far: Served) -> Iterator[Kernel]:
-    with kernel(**far.environment) as started:
+@pytest.fixture(scope="module")
+def one_kernel(gateway: Served) -> Iterator[Kernel]:
+    with kernel(**gateway.environment) as started:
         started.seen = seen = []  # type: ignore[attr-defined]
         get = started.client.get_iopub_msg
 
@@ -38,6 +40,13 @@ def k(far: Served) -> Iterator[Kernel]:
 
         started.client.get_iopub_msg = noted
         yield started
+
+
+@pytest.fixture
+def k(far: Served, one_kernel: Kernel, request: pytest.FixtureRequest) -> Kernel:
+    """A kernel with nothing in the background, in a conversation named after the test."""
+    one_kernel.run(f"%load_ext gprochat_magic\n%gprochat stop\n%gprochat new {request.node.name}")
+    return one_kernel
 
 
 def outputs(k: Kernel, wanted: str) -> list[Message]:
@@ -100,6 +109,8 @@ def test_stop_ends_it(far: Served, k: Kernel) -> None:
     far.backend.pieces = ["text "] * 2000
     wanted = begin(k, "%gprochat --bg tell me a very long story about everything")
     until(k, lambda: "text" in shown(k, wanted))
+    handle = "repr(__import__('gprochat_magic').config.current().jobs.running[0])"
+    assert ", 0 characters" not in k.value(handle)
     said = k.run("%gprochat stop").stdout
     k.run("1")
 
@@ -151,11 +162,12 @@ def test_F134_without_cell_ids(far: Served, k: Kernel) -> None:
 
 def test_an_error_shows_in_the_output(far: Served, k: Kernel) -> None:
     """The two lines of an error stand under the text so far, and -o is not set."""
-    with kernel() as demo:
-        demo.run("job = %gprochat --bg -o kept cut")
-        ran = demo.run("job.wait()")
-        assert ran.error["ename"] == "StreamInterruptedError"
-        assert demo.value("'kept' in globals()") is False
+    k.run("%config GPROChatMagics.api_endpoint = ''")  # the demo breaks off when it is told to
+    k.run("job = %gprochat --bg -o never cut")
+    ran = k.run("job.wait()")
+    k.run(f"%config GPROChatMagics.api_endpoint = {far.gateway.endpoint!r}")
+    assert ran.error["ename"] == "StreamInterruptedError"
+    assert k.value("'never' in globals()") is False
     far.backend.refusal = BackendError(400, "no such <b>model</b>")
     wanted = begin(k, "%gprochat --bg hi")
     until(k, lambda: "BadRequestError" in shown(k, wanted))
@@ -166,16 +178,18 @@ def test_an_error_shows_in_the_output(far: Served, k: Kernel) -> None:
     assert "<b>" not in outputs(k, wanted)[0]["data"]["text/html"]
 
 
-def test_a_prompt_of_the_same_conversation_waits_for_it(far: Served, k: Kernel) -> None:
+def test_a_prompt_of_the_same_conversation_waits_for_it(
+    far: Served, k: Kernel, request: pytest.FixtureRequest
+) -> None:
     """Turns stay in order; another conversation does not wait."""
     begin(k, "%gprochat --bg first")
     k.run("%gprochat -q --new -c other second")
     order = list(far.backend.prompts)
-    k.run("%gprochat use chat\n%gprochat -q third")
+    k.run(f"%gprochat use {request.node.name}\n%gprochat -q third")
 
     assert order == ["first", "second"]
     assert "third" in far.backend.prompts[2]
-    chat = "__import__('gprochat_magic').Chat('chat').conversation"
+    chat = "__import__('gprochat_magic').Chat().conversation"
     assert k.value(f"[t.prompt for t in {chat}.line()]") == ["first", "third"]
 
 

@@ -69,6 +69,7 @@ def add(a, b=1):
 mesh, registered, child = Mesh(), Registered(), Child()
 raises, huge, endless, notext = Raises(), Huge(), Endless(), NoText()
 numbers = {"a": [1, 2], "b": "text"}
+spaced = {"a b": 7}
 text = "one\\n```\\nfence in a text\\n```"
 long = "0123456789" * 10_000
 million = list(range(1_000_000))
@@ -89,6 +90,7 @@ def sent(k: Kernel, far: Served, flags: str) -> str:
     [
         ("numbers", "numbers (dict):\n```\n{'a': [1, 2], 'b': 'text'}\n```\n"),
         ('numbers["b"]', 'numbers["b"] (str):\n```\ntext\n```\n'),
+        ('spaced["a b"]', 'spaced["a b"] (int):\n```\n7\n```\n'),
         ("text", "text (str):\n````\none\n```\nfence in a text\n```\n````\n"),
         ("mesh", "mesh (Mesh):\n```\na mesh of 7 cells\n```\n"),
         ("registered", "registered (Registered):\n```\nregistered, seen as Registered\n```\n"),
@@ -231,11 +233,12 @@ def test_vars_is_a_table(k: Kernel, far: Served) -> None:
     assert "get_ipython" not in prompt
 
 
-def test_a_file_goes_in(k: Kernel, far: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize("typed", ["'file:{path}'", 'file:"{path}"'])
+def test_a_file_goes_in(k: Kernel, far: Served, tmp_path: Path, typed: str) -> None:
     """`file:PATH` gives a file's text, its BOM dropped, cut where it is long, quoted if need be."""
     path = tmp_path / "a name.txt"
     path.write_bytes(b"\xef\xbb\xbf" + "ж".encode() * 50_000)
-    prompt = sent(k, far, f"-x 'file:{path}'")
+    prompt = sent(k, far, f"-x {typed.format(path=path)}")
 
     assert "cut at 20,000" in prompt
     assert "\n" + "ж" * 20_000 + "\n" in prompt

@@ -227,7 +227,9 @@ def test_stop_with_nothing_to_stop(k: Kernel) -> None:
         ("-t 0.5", {"temperature": 0.5}),
         ("--temperature=0", {"temperature": 0.0}),
         ("--max-tokens 7", {"max_tokens": 7}),
-        ("-p top_p=0.9 -p stop='[1]'", {"top_p": 0.9, "stop": "'[1]'"}),
+        ("-p top_p=0.9 -p stop='[1]'", {"top_p": 0.9, "stop": "[1]"}),
+        ('-p stop="a b" -p top_p=1', {"stop": "a b", "top_p": 1}),
+        ("-p max_tokens=7 -p temperature=0", {"max_tokens": 7, "temperature": 0.0}),
         ("-p 'stop=[\"a b\", 1]'", {"stop": ["a b", 1]}),
         ("-p seed=7 -p who=me -p x={} -p no=NaN", {"seed": 7, "who": "me", "x": {}, "no": "NaN"}),
     ],
@@ -247,6 +249,27 @@ def test_parameters_reach_the_backend(
 def turns_kernel(far: Served) -> Iterator[Kernel]:
     with kernel(**far.environment, GPROCHAT_WIRE="turns") as started:
         yield started
+
+
+@pytest.mark.parametrize(
+    ("line", "system"),
+    [
+        ('--system="be brief" why?', "be brief"),
+        ("-s='be \\'brief\\'' why?", "be 'brief'"),
+        ('-s "be brief" why?', "be brief"),
+        ("-s it's why?", "it's"),
+        ('-s "C:\\new data, \\frac, \\"x\\"" why?', 'C:\\new data, \\frac, "x"'),
+        ('-s=a"b"c why?', 'a"b"c'),
+    ],
+)
+def test_quotes_hold_a_value_together(
+    turns_kernel: Kernel, far: Served, line: str, system: str
+) -> None:
+    """With a space or with = before them; inside a word they are part of it."""
+    assert turns_kernel.run(f"%gprochat -q -n 0 {line}").status == "ok"
+
+    messages = [message["content"] for message in far.backend.asked[-1][0]]
+    assert messages == [system, "why?"]
 
 
 def test_what_the_flat_wire_cannot_carry_is_refused_by_name(far: Served) -> None:
@@ -290,6 +313,14 @@ def test_the_demo_obeys_max_tokens(k: Kernel) -> None:
         ("%gprochat -p novalue hi", "KEY=VALUE is needed"),
         ("%gprochat -p =1 hi", "KEY=VALUE is needed"),
         ("%gprochat -p model=x hi", "the model is named with -m"),
+        ("%gprochat -p temperature=hot hi", "a number from 0 to 2 is needed, not 'hot'"),
+        ("%gprochat -p max_tokens=-1 hi", "a whole number above 0 is needed, not '-1'"),
+        ("%gprochat fix -t 0", "fix takes no --temperature"),
+        ("%gprochat retry -t 0", "retry takes no --temperature"),
+        ("%gprochat retry --cache 2", "retry takes no --cache"),
+        ("%gprochat retry -m x it", "retry takes a number, not 'it'"),
+        ("%gprochat search", "search needs more: %gprochat search TEXT (-- search asks)"),
+        ("%gprochat export", "export needs more: %gprochat export FILE"),
         ("%gprochat -p a=1 -p a=1 hi", "a is given twice"),
         ("%gprochat -t 1 -p temperature=1 hi", "temperature is given twice"),
         ("%gprochat -t 1 -t 2 hi", "-t is given twice"),
@@ -338,13 +369,15 @@ def test_a_slip_is_one_line_and_sends_nothing(k: Kernel, line: str, expected: st
         "stop words in English",
     ],
 )
-def test_a_subcommand_followed_by_prose_is_a_prompt(k: Kernel, text: str) -> None:
+def test_a_subcommand_followed_by_prose_is_a_prompt(
+    turns_kernel: Kernel, far: Served, text: str
+) -> None:
     """A first word alone does not make a subcommand."""
-    assert k.run(f"%gprochat -q {text}").status == "ok"
-    k.run("%gprochat reset")
-    assert k.run(f"%gprochat {text}").status == "ok"
+    far.backend.asked.clear()
+    assert turns_kernel.run(f"%gprochat -q {text}").status == "ok"
+    assert turns_kernel.run(f"%gprochat {text}").status == "ok"
 
-    assert k.value(_PROMPTS) == [text]
+    assert far.backend.prompts == [text, text]
 
 
 @pytest.mark.parametrize("shape", [s for s in commands.SHAPES if s.name], ids=lambda s: s.name)
@@ -397,6 +430,12 @@ def completions(k: Kernel, text: str) -> list[str]:
         ("%gprochat backend d", ["demo"]),
         ("%gprochat cache c", ["clear"]),
         ("%gprochat usa", ["usage"]),
+        ("%gprochat --format=j", ["json"]),
+        ("%gprochat -t 0 --fo", ["--format"]),
+        ("%gprochat some words --quie", []),
+        ("%gprochat fix --", ["--insert", "--model"]),
+        ("%gprochat retry --m", ["--model"]),
+        ("%gprochat context --fo", ["--format"]),
     ],
 )
 def test_tab_completes_values(k: Kernel, typed: str, offered: list[str]) -> None:

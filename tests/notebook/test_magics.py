@@ -45,6 +45,15 @@ def test_a_trailing_question_mark_belongs_to_the_prompt(k: Kernel) -> None:
     assert k.value(_PROMPTS) == ["what is this?", "what's that??"]
 
 
+def test_a_question_may_go_on_in_the_next_line(k: Kernel) -> None:
+    """Behind a backslash, as any line magic; it is no help request for its last word."""
+    ran = k.run("kept = %gprochat -q what \\\n  is it?\nafter = 1")
+
+    assert ran.reply["content"]["payload"] == []
+    assert k.value("[' '.join(each.split()) for each in " + _PROMPTS + "]") == ["what is it?"]
+    assert k.value("after") == 1
+
+
 def test_a_question_may_be_assigned(k: Kernel) -> None:
     """The reply is bound, also to several names or an item; a keyword argument is left alone."""
     k.run("kept = {}\none = two = %gprochat what is this?\nkept['x'] = %gprochat what's that?")
@@ -137,6 +146,15 @@ _PROMPTS = "[t.prompt for t in __import__('gprochat_magic').Chat().conversation.
         ("%gprochat -n few hi", "a whole number or all is needed"),
         ("%gprochat -f xml hi", "invalid choice: 'xml'"),
         ("%gprochat -o 1x hi", "cannot be the name of a variable"),
+        ("%gprochat -o class hi", "'class' cannot be the name of a variable"),
+        ('%gprochat -m "" hi', "-m/--model: a name is needed"),
+        ('%gprochat -c " " hi', "-c/--conversation: a name is needed"),
+        ('%gprochat -s "be brief hi', "-s: the quotes of its value do not match"),
+        ("%gprochat --system='be brief hi", "--system: the quotes of its value do not match"),
+        ("%gprochat -c nobody hi", "there is no conversation named 'nobody'. %gprochat list"),
+        ('%gprochat --new -c "a " hi', "a conversation's name is one line"),
+        ("%gprochat --proxy socks5://u:hunter2@h:1 hi", "an http:// or https:// address is needed"),
+        ("%gprochat --no-history -n 0 hi", "contradict each other"),
         ("%gprochat -n 2 --no-history hi", "contradict each other"),
         ("%gprochat --quiet=yes hi", "takes no value"),
         ("%gprochat -q", "there is no prompt"),
@@ -153,6 +171,7 @@ def test_a_slip_is_one_line_and_sends_nothing(k: Kernel, line: str, expected: st
     assert ran.reply["content"]["ename"] == "UsageError"
     assert expected in ran.stdout
     assert ran.stdout.count("\n") == 1
+    assert "hunter2" not in str(ran.outputs)
     assert k.value(_PROMPTS) == []
 
 
@@ -166,7 +185,6 @@ def test_a_slip_is_one_line_and_sends_nothing(k: Kernel, line: str, expected: st
             "ConnectError",
             "127.0.0.1:9",
         ),
-        ({}, "--proxy socks5://u:p@h:1", "ConfigError", "http:// or https://"),
         ({}, "--proxy http://h:1", "ConfigError", "embedded gateway"),
     ],
 )
@@ -207,6 +225,14 @@ except StreamInterruptedError as error:
     print(len(error.partial) > 0, error.attempts)
 """
     assert k.run(code).stdout.endswith("True 1\n")
+
+
+def test_a_reply_ends_at_its_timeout(k: Kernel) -> None:
+    """--timeout is for the whole reply, however steadily it comes."""
+    ran = k.run("%gprochat --timeout 0.5 slow")
+
+    assert ran.error["ename"] == "DeadlineExceeded"
+    assert "0.5 s" in ran.error["traceback"][0]
 
 
 def test_a_broken_reply_keeps_its_text(k: Kernel) -> None:

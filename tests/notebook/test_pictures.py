@@ -77,10 +77,11 @@ def test_a_file_goes_along_as_it_is(k: Kernel, far: Served, folder: Path, kind: 
         "__import__('PIL.Image').Image.open('red.gif')",
         "__import__('PIL.Image').Image.new('L', (3, 3))",
         "__import__('matplotlib.figure').figure.Figure()",
+        "__import__('pathlib').Path('red.png')",
     ],
 )
 def test_a_variable_goes_along(k: Kernel, far: Served, code: str) -> None:
-    """Bytes, an IPython or PIL image and a figure arrive as a png."""
+    """Bytes, an IPython or PIL image, a figure and the file at a path arrive as a png."""
     assert k.run(f"thing = {code}").status == "ok"
     assert k.run("%gprochat -q -i thing what is it?").status == "ok"
 

@@ -22,15 +22,27 @@ def far() -> Iterator[Served]:
         yield gateway
 
 
-@pytest.fixture
-def k(far: Served, tmp_path: Path) -> Iterator[Kernel]:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("history") / "history.sqlite"
+
+
+@pytest.fixture(scope="module")
+def one_kernel(far: Served, store: Path) -> Iterator[Kernel]:
     environment = {"GPROCHAT_API_ENDPOINT": far.environment["GPROCHAT_API_ENDPOINT"]}
-    store = str(tmp_path / "history.sqlite")
-    with kernel(**environment, GPROCHAT_STORE=store, GPROCHAT_RETRIES="0") as started:
+    with kernel(**environment, GPROCHAT_STORE=str(store), GPROCHAT_RETRIES="0") as started:
         yield started
 
 
-def test_F128_config_of_the_key(far: Served, k: Kernel, tmp_path: Path) -> None:
+@pytest.fixture
+def k(one_kernel: Kernel) -> Kernel:
+    """A kernel whose settings are those of its environment: an endpoint, and no key."""
+    # IPython keeps what %config was told for the next load.
+    one_kernel.run("get_ipython().config.pop('GPROChatMagics', None)\n%reload_ext gprochat_magic")
+    return one_kernel
+
+
+def test_F128_config_of_the_key(k: Kernel, store: Path) -> None:
     """It signs, one notice names the better way, and nothing of ours shows or stores it."""
     ran = k.run(f"%config GPROChatMagics.secret_key = '{CANARY}'")
 
@@ -41,7 +53,7 @@ def test_F128_config_of_the_key(far: Served, k: Kernel, tmp_path: Path) -> None:
     assert TOLD not in later.stdout
     assert CANARY not in str(later.outputs) + ran.stdout
     k.run("%unload_ext gprochat_magic")
-    with closing(sqlite3.connect(tmp_path / "history.sqlite")) as history:
+    with closing(sqlite3.connect(store)) as history:
         assert CANARY not in "\n".join(history.iterdump())
 
 
@@ -66,6 +78,38 @@ def test_F128_a_proxy_with_a_password(k: Kernel) -> None:
     assert "GPROCHAT_PROXY" in ran.stdout
     assert "hunter2" not in str(ran.outputs)
     assert TOLD not in k.run("%gprochat --proxy http://127.0.0.1:9 hi").stdout
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%config GPROChatMagics.secret_key = '{typed}'",
+        "%config GPROChatMagics.proxy = 'http://user:{typed}@127.0.0.1:9'",
+        "get_ipython().find_line_magic('gprochat').__self__.secret_key = '{typed}'",
+    ],
+)
+def test_F128_a_secret_typed_in_a_cell_is_in_force(k: Kernel, cell: str) -> None:
+    """However it was set; the cell says where it is now, and what to do instead."""
+    ran = k.run(cell.replace("{typed}", CANARY))
+
+    assert ran.status == "ok"
+    assert ran.stdout.count(TOLD) == 1
+    assert "GPROCHAT_" in ran.stdout
+    in_force = k.value("__import__('gprochat_magic.config').config.current().proxy + ''")
+    key = k.value("__import__('gprochat_magic.config').config.current().secret_key.reveal()")
+    assert CANARY in (in_force + key)
+    assert CANARY not in ran.stdout + k.run("%gprochat\n%config GPROChatMagics").stdout
+
+
+def test_F128_no_notice_for_what_is_no_secret(k: Kernel) -> None:
+    """A proxy without a password, an emptied key."""
+    ran = k.run(
+        "%config GPROChatMagics.proxy = 'http://127.0.0.1:9'\n"
+        "%config GPROChatMagics.secret_key = ''"
+    )
+
+    assert ran.status == "ok"
+    assert ran.outputs == []
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ GUARDS = (
     Guard(
         "nothing is called",
         "notebook/prompt.py",
-        'getattr(found, step["attribute"]) if',
-        'getattr(found, step["attribute"])() if',
+        "getattr(found, attribute) if",
+        "getattr(found, attribute)() if",
         (_PROMPT + "test_what_is_a_field",),
     ),
     Guard(
