@@ -156,7 +156,7 @@ def test_decoder_keeps_text(text: str) -> None:
     assert text.count("\0") == decoder.replaced
 
 
-def test_timestamps_rise() -> None:
+def test_F95_timestamps_rise() -> None:
     """Timestamps rise strictly, also while the clock stands still or goes back."""
     moments = iter([100.0, 100.0, 40.0, 100.002, 500.0])
     clock = Clock(lambda: next(moments))

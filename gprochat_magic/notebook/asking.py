@@ -117,13 +117,15 @@ class Asking:
         chat, how = self.plan(prompt, options, again)
         if how.rerun:
             self._magics.jobs.make_way(how.cell)
-        run = chat.start(prompt.text, how)
         form = form or Format()
         if options.bg:
+            run = chat.start(prompt.text, how)
             return self._in_background(chat, run, prompt, options, form=form, cell=how.cell)
         display = display_for(
             self._magics.shell, form, quiet=options.quiet, rate=self._magics.refresh_rate
         )
+        # Nothing between this and reading it: an interrupt there would leave it on its way.
+        run = chat.start(prompt.text, how)
         try:
             for events in chat.batches(run):
                 display.take(events)
