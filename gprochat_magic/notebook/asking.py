@@ -124,12 +124,12 @@ class Asking:
         display = display_for(
             self._magics.shell, form, quiet=options.quiet, rate=self._magics.refresh_rate
         )
-        # Nothing between this and reading it: an interrupt there would leave it on its way.
         run = chat.start(prompt.text, how)
         try:
             for events in chat.batches(run):
                 display.take(events)
         finally:
+            run.stream.cancel()  # an interrupt may have come before the first look at it
             # Also when it broke off: what had arrived stays, and the error says the rest.
             self._magics.replied = reply = run.reply()
             display.finish(reply, footer(reply, prompt, form.conclude(reply)))

@@ -76,25 +76,28 @@ def test_F60_interrupt_while_streaming(far: Served, slow_kernel: Kernel, times: 
 
 
 def test_F61_interrupt_while_connecting() -> None:
-    """A server that takes no connection: the interrupt ends the cell; no task, thread or socket is
-    left.
+    """A server that takes no connection: the interrupt ends the cell, also in the first moments of
+    a first prompt; no task, thread or socket is left.
     """
     with deaf_port() as port:
         endpoint = f"http://127.0.0.1:{port}/api/generate"
         with kernel(GPROCHAT_API_ENDPOINT=endpoint, GPROCHAT_SECRET_KEY="s" * 32) as k:
             pid = k.value("__import__('os').getpid()")
-            cell = k.start("%%gprochat\ngo on")
+            cell = k.start("%%gprochat\nat once")
             while psutil.CONN_SYN_SENT not in _connections(pid, port):
                 time.sleep(0.01)
             k.interrupt()
-            ran = k.finish(cell)
 
+            assert k.finish(cell).status == "error"
+            assert k.value(TASKS) == 0
+            assert _connections(pid, port) == []
+            ran = _interrupted_while_waiting(k, "waiting, ")
             assert ran.error["ename"] == "ReplyInterrupted"
             assert k.value(TASKS) == 0
             assert engine_threads(k) == 1
             assert _connections(pid, port) == []
             turns = "__import__('gprochat_magic').Chat().conversation.line()"
-            assert k.value(f"[turn.state for turn in {turns}]") == ["failed"]
+            assert k.value(f"[turn.state for turn in {turns}]") == ["failed", "failed"]
 
 
 TASKS = (
@@ -111,12 +114,12 @@ def _connections(pid: int, port: int) -> list[str]:
     ]
 
 
-def _interrupted_while_waiting(k: Kernel) -> Ran:
-    """Interrupt a cell that shows that it waits."""
+def _interrupted_while_waiting(k: Kernel, told: str = "asking again") -> Ran:
+    """Interrupt a cell once it shows that it waits, in these words."""
     pressed: list[bool] = []
 
     def watch(message: dict[str, Any]) -> None:
-        if "asking again" in str(message["content"]) and not pressed:
+        if told in str(message["content"]) and not pressed:
             pressed.append(True)
             k.interrupt()
 
