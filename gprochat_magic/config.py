@@ -23,6 +23,8 @@ DEFAULT_MODEL = "gemini-1.5-pro"
 
 Waiter = Callable[[Coroutine[Any, Any, None]], object]
 """Runs a coroutine to its end in this thread, with whatever else its loop has to do."""
+Shower = Callable[[Any], Callable[[str], object]]
+"""Shows a widget; what it gives puts a text in the widget's place."""
 
 
 class FromEnvironment(traitlets.TraitType[Any, Any]):
@@ -145,6 +147,10 @@ class Settings(Configurable):
 
     def waiter(self) -> Waiter | None:
         """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
+        return None
+
+    def shower(self) -> Shower | None:
+        """How a widget is shown that a text is to replace; None: as it shows itself."""
         return None
 
     @classmethod

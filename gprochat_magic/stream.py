@@ -139,16 +139,18 @@ class Stream(Generic[T]):
     def batches(self, turn: Turn | None = None) -> Generator[list[T]]:
         """All that has arrived, as often as something does, and an empty list at each tick.
 
-        Waits in this thread; `turn` lets other work of its loop go on. In the main thread Ctrl-C
-        cancels the source, hands out what had arrived, and raises `ReplyInterrupted`, also where it
-        is pressed between two batches; a third press raises at once. Where the host handles Ctrl-C
-        itself it is told as well, and the error is an ordinary one. Raises `RuntimeError` on the
-        engine's own thread.
+        The first comes at once and is empty: what is made ready for the others cannot be torn by
+        Ctrl-C, which counts from then on. Waits in this thread; `turn` lets other work of its loop
+        go on. In the main thread Ctrl-C cancels the source, hands out what had arrived, and raises
+        `ReplyInterrupted`, also where it is pressed between two batches; a third press raises at
+        once. Where the host handles Ctrl-C itself it is told as well, and the error is an ordinary
+        one. Raises `RuntimeError` on the engine's own thread.
         """
         self._refuse_inside()
         try:
             with _interruptible(self._box) as presses:
                 open_ = True
+                yield []
                 while open_ and not presses.count:
                     if turn is not None:
                         turn(self._arrival())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import gc
 import inspect
 import ipaddress
@@ -34,9 +35,34 @@ def clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def usual_pickling() -> None:
+    """Errors are pickled as everywhere: Dask, once imported, does it its own way for a process.
+
+    Every file has been imported before the first test begins, that about Dask as well.
+    """
+    for kind in [each for each in copyreg.dispatch_table if issubclass(each, BaseException)]:
+        del copyreg.dispatch_table[kind]
+
+
+@pytest.fixture
+def environment_kept() -> Iterator[None]:
+    """What a test sets in the environment would be in force for all that come after it."""
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    for found in (before, after):
+        found.pop("PYTEST_CURRENT_TEST", None)  # says how far this test is
+
+    assert before == after
+
+
 @pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A connection or a look-up that would leave the machine is refused and fails the test."""
+def only_this_machine(environment_kept: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A connection or a look-up that would leave the machine is refused and fails the test.
+
+    Begins after `environment_kept`, so that what is patched is taken back before that looks.
+    """
     left: list[object] = []
     own = {a.address.partition("%")[0] for found in psutil.net_if_addrs().values() for a in found}
 

@@ -53,7 +53,7 @@ def test_the_number_of_turns_is_limited_to_the_latest() -> None:
     assert contents(conversation, turns=0) == ["now"]
 
 
-def test_the_budget_takes_whole_turns_from_the_latest_back() -> None:
+def test_F94_the_budget_takes_whole_turns_from_the_latest_back() -> None:
     """A turn that does not fit ends the window; an older, smaller one does not jump in."""
     conversation = of(turn(1), Turn("x" * 400, reply="y", state="complete"), turn(3))
 

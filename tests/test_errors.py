@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import copyreg
 import inspect
 import pickle
 import re
@@ -12,13 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from gprochat_magic import errors
-
-
-@pytest.fixture(autouse=True)
-def usual_pickling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing Dask, as other tests do, changes how every known error is pickled."""
-    for cls in [each for each in copyreg.dispatch_table if issubclass(each, BaseException)]:
-        monkeypatch.delitem(copyreg.dispatch_table, cls)
 
 
 def drawn() -> dict[str, str]:

@@ -132,7 +132,7 @@ def test_roles_cannot_be_forged_from_text() -> None:
     assert forged == wire.parse(built.body).turns
 
 
-def test_timestamps_rise() -> None:
+def test_F95_timestamps_rise() -> None:
     """Timestamps rise strictly, also while the clock stands still or goes back."""
     moments = iter([100.0, 100.0, 40.0, 100.002, 500.0])
     clock = Clock(lambda: next(moments))

@@ -37,7 +37,7 @@ async def mapped_awaited(plan: Plan) -> Any:
 
 def _blocking(plan: Plan, numbers: Sequence[int]) -> Run:
     run = Run(plan, numbers)
-    with Progress(len(numbers), shown=plan.terms.progress) as bar, _told(run):
+    with _bar(run) as bar, _told(run):
         stream = engine.shared().stream(lambda emit: run.steps())
         for _ in stream.batches(config.current().waiter()):
             bar.show(run.counts)
@@ -47,7 +47,7 @@ def _blocking(plan: Plan, numbers: Sequence[int]) -> Run:
 
 async def _awaited(plan: Plan, numbers: Sequence[int]) -> Run:
     run = Run(plan, numbers)
-    with Progress(len(numbers), shown=plan.terms.progress) as bar, _told(run):
+    with _bar(run) as bar, _told(run):
         stream = engine.shared().stream(lambda emit: run.steps())
         async with contextlib.aclosing(aiter(stream)) as steps:
             try:
@@ -59,6 +59,11 @@ async def _awaited(plan: Plan, numbers: Sequence[int]) -> Run:
                 raise
         _say(run, bar)
     return run
+
+
+def _bar(run: Run) -> Progress:
+    settings = run.plan.manner.settings
+    return Progress(run.counts.total, shown=run.terms.progress, shower=settings.shower())
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def _told(run: Run) -> Iterator[None]:
 def _say(run: Run, bar: Progress) -> None:
     bar.show(run.counts)
     counts = run.counts
-    # A saved notebook keeps no bar but its beginning, so that what became of it is told in words.
+    # Where the extension is not loaded, a saved notebook keeps no bar but its beginning.
     answered = counts.done - counts.failed
     remarks = [f"rows answered: {answered:,} of {counts.total:,}, {counts.cached:,} from the cache"]
     remarks += counts.notes

@@ -39,6 +39,11 @@ class Pace:
         return max(1, int(self._width))
 
     @property
+    def streak(self) -> int:
+        """How often all had to wait since the last reply."""
+        return self._streak
+
+    @property
     def held(self) -> float:
         """Seconds that everybody waits for now, because the server asked for it."""
         return max(0.0, self._held_until - asyncio.get_running_loop().time())

@@ -49,8 +49,10 @@ def planned(
     """
     own = {name: how[name] for name in how if name in Terms.__dataclass_fields__}
     rest = {name: value for name, value in how.items() if name not in own}
-    if unused := _UNUSED & set(rest):
-        raise TypeError(f"a map takes no {', '.join(sorted(unused))}")
+    taken = Options.__dataclass_fields__.keys() - _UNUSED
+    if unknown := sorted(rest.keys() - taken):
+        known = ", ".join(sorted(taken | Terms.__dataclass_fields__.keys()))
+        raise TypeError(f"a map takes no {', '.join(unknown)}; it takes {known}")
     terms, options = Terms(**own), Options(history=False, **rest)
     checked(options, settings)
     rows = rows_of(data, most=terms.limit)
@@ -85,7 +87,7 @@ def _look_at(plan: Plan) -> None:
                 template.fill(values, columns)
             except Unfit as error:
                 bad += 1
-                first = first or f"{error} in row {rows.label(number)}"
+                first = first or f"row {rows.label(number)}: {error}"
     if bad:
         more = f"; {bad:,} rows are like that" if bad > 1 else ""
         raise ConfigError(

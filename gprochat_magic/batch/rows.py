@@ -71,14 +71,16 @@ class _List(Rows):
 
     def _row(self, row: Any, columns: Sequence[str], number: int) -> tuple[Any, ...]:
         if not isinstance(row, self._shape):
-            raise ConfigError(f"row {number} is a {type(row).__name__}, unlike the first one")
+            raise ConfigError(
+                f"row {number} is a {type(row).__name__}, unlike the first one", hint=_HINT
+            )
         if isinstance(row, Mapping):
             found = {str(key): value for key, value in row.items()}
         else:
             found = dict(zip(self.names, row, strict=False))
         for column in columns:
             if column not in found:
-                raise ConfigError(f"row {number} has no {column!r}")
+                raise ConfigError(f"row {number} has no {column!r}", hint=_HINT)
         return tuple(found[column] for column in columns)
 
 
@@ -121,7 +123,7 @@ class _Frame(Rows):
 
     def _column(self, name: str) -> Any:
         if self.names.count(name) > 1:
-            raise ConfigError(f"more than one column is called {name!r}")
+            raise ConfigError(f"more than one column is called {name!r}", hint=_HINT)
         at = self.names.index(name)
         return self._frame.iloc[:, at] if self.kind == "pandas" else self._frame.to_series(at)
 

@@ -208,16 +208,13 @@ class Run:
         self._settle(item, error)
 
     def _crowded(self, item: Item, error: GPROChatError, began: float) -> None:
-        item.answered_then = item.answered_then if item.crowded else self.counts.asked
         item.crowded += 1
-        if verdict.is_exhausted(error):
+        self.pace.refused(began, error.retry_after)
+        if verdict.is_exhausted(error) or self.pace.streak >= verdict.CROWDED_TRIES:
             raise verdict.paused(error, self.counts.done, self.counts.total)
         if item.crowded >= verdict.CROWDED_TRIES:
-            if self.counts.asked == item.answered_then:
-                raise verdict.paused(error, self.counts.done, self.counts.total)
             self._settle(item, error)  # others were answered meanwhile: it is this row
             return
-        self.pace.refused(began, error.retry_after)
         self.todo.put_back(item)
 
     def _settle(self, item: Item, error: GPROChatError | None = None) -> None:

@@ -50,7 +50,9 @@ class Template:
 
     def __init__(self, text: str, names: Sequence[str], *, single: bool = False) -> None:
         if not isinstance(text, str):
-            raise ConfigError(f"a template is text, not a {type(text).__name__}")
+            raise ConfigError(
+                f"a template is text, not a {type(text).__name__}", hint="Nothing was sent."
+            )
         self._names = [*names]
         if single:
             lone = dict.fromkeys(match["name"] for match in _lone(text) if not match["escape"])

@@ -6,7 +6,8 @@ from gprochat_magic.errors import AuthError, ConfigError, ConnectError, GPROChat
 from gprochat_magic.retry import LONGEST_WAIT
 
 CROWDED_TRIES = 8
-"""How often a row is asked that the server refuses for having too much to do."""
+"""How often a row is asked that the server refuses for having too much to do, where others are
+answered; and how often everybody waits for a server that answers nobody."""
 FORBIDDEN_TRIES = 5
 """Rows refused one after another, with no answer in between, before the key itself is doubted."""
 

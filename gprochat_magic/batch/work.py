@@ -17,8 +17,7 @@ from gprochat_magic.transport import Ask
 class Item:
     """One request, and the places of the rows that it answers.
 
-    `crowded` counts how often the server had too much to do for it, `answered_then` is how many
-    rows had their answer when that began.
+    `crowded` counts how often the server had too much to do for it.
     """
 
     ask: Ask
@@ -26,7 +25,6 @@ class Item:
     places: list[int]
     policy: Policy
     crowded: int = 0
-    answered_then: int = 0
 
 
 @dataclass(frozen=True)

@@ -122,17 +122,19 @@ class Asking:
         chat, how = self.plan(prompt, options, again)
         if how.rerun:
             self._magics.jobs.make_way(how.cell)
-        run = chat.start(prompt.text, how)
         form = form or Format()
         if options.bg:
+            run = chat.start(prompt.text, how)
             return self._in_background(chat, run, prompt, options, form=form, cell=how.cell)
         display = display_for(
             self._magics.shell, form, quiet=options.quiet, rate=self._magics.refresh_rate
         )
+        run = chat.start(prompt.text, how)
         try:
             for events in chat.batches(run):
                 display.take(events)
         finally:
+            run.stream.cancel()  # an interrupt may have come before the first look at it
             # Also when it broke off: what had arrived stays, and the error says the rest.
             self._magics.replied = reply = run.reply()
             display.finish(reply, footer(reply, prompt, form.conclude(reply)))

@@ -98,8 +98,6 @@ class NotebookDisplay(Display):
         self._drawn = 0
         self._cost = 0.0
         self._broken: Exception | None = None
-        # While the request is on its way there is time to load what the first text will need.
-        markdown.prepare()
 
     def grown(self) -> None:
         """Redraw, if that is due."""
@@ -125,7 +123,8 @@ class NotebookDisplay(Display):
         return min(1.0, max(self._least, 4 * self._cost))
 
     def waiting(self, status: str) -> None:
-        """Say that nothing has come yet."""
+        """Say that nothing has come yet; there is time to load what the first text will need."""
+        markdown.prepare()
         if status != self._status_shown and not self._final_only:
             self._status_shown = status
             self._publish(markdown.document("", live=True, note=status, body=""), status)

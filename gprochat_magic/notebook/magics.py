@@ -6,13 +6,15 @@ All that loading has to have, and no more: what a prompt needs is imported with 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
 from traitlets import TraitError, observe, validate
 
-from gprochat_magic.config import Settings, Waiter
+from gprochat_magic.config import Settings, Shower, Waiter
 from gprochat_magic.errors import ConfigError
 from gprochat_magic.notebook import identity
 from gprochat_magic.notebook.background import Jobs
@@ -61,6 +63,10 @@ class GPROChatMagics(Settings, Magics):
     def waiter(self) -> Waiter | None:
         """How this thread waits for a reply where other work goes on meanwhile; None: it blocks."""
         return self.asking.waiting.waiter() if self.wait == "nested" else None
+
+    def shower(self) -> Shower:
+        """How a widget is shown that a text is to replace."""
+        return replaceable
 
     @property
     def asking(self) -> Asking:
@@ -118,6 +124,12 @@ class GPROChatMagics(Settings, Magics):
         """Keep which turns are in view, after a subcommand changed it."""
         home = self.conversations()
         home.keep(home.current, [])
+
+
+def replaceable(widget: Any) -> Callable[[str], object]:
+    """Show a widget; what is given puts a text in its place, also in the saved notebook."""
+    shown: Any = display(widget, display_id=True)  # type: ignore[no-untyped-call]
+    return lambda text: shown.update({"text/plain": text}, raw=True)
 
 
 def make(shell: InteractiveShell) -> GPROChatMagics:

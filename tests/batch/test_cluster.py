@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copyreg
 import os
 import pickle
 import signal
@@ -31,14 +30,6 @@ def workers() -> LocalCluster:
     return LocalCluster(
         n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0", silence_logs=50
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_pickles() -> Iterator[None]:
-    """Dask has every error pickled its own way, for the whole process; other tests are of ours."""
-    yield
-    for kind in [each for each in copyreg.dispatch_table if issubclass(each, BaseException)]:
-        del copyreg.dispatch_table[kind]
 
 
 @pytest.fixture(scope="module")

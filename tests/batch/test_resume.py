@@ -171,6 +171,15 @@ def test_an_exhausted_quota_pauses_the_run_once(chat: Chat, far: Far) -> None:
     assert not {str(n) for n in range(10)} & set(far.backend.asked)
 
 
+def test_a_server_that_only_refuses_pauses_the_run_once(chat: Chat, far: Far) -> None:
+    """It never says that the quota is used up: after some waits of all together that is clear."""
+    far.backend.script = lambda prompt, time: BackendError(429, "quota", 0.01)
+    with pytest.raises(RateLimitError, match="paused after 0 of 1,000 rows"):
+        chat.map("{item}", range(1000), concurrency=8, progress=False)
+
+    assert far.backend.asked.total() <= 8 + 4 + 2 + 5
+
+
 @pytest.mark.parametrize(("status", "most"), [(401, 8), (402, 8), (403, 16)])
 def test_a_wrong_key_pauses_the_run_once(chat: Chat, far: Far, status: int, most: int) -> None:
     """Not every row fails: no key and no money concern them all."""

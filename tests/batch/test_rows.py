@@ -115,16 +115,17 @@ def test_a_failed_row_in_each_shape(chat: Chat, far: Far) -> None:
     assert "row j: BadRequestError: no" == str(series.failed[0])
 
 
-BAD: list[tuple[str, Any, dict[str, Any], str]] = [
+BAD: list[tuple[Any, Any, dict[str, Any], str]] = [
     ("{review}", [], {}, "no rows"),
     ("{review}", pd.DataFrame({"review": []}), {}, "no rows"),
     ("{revew}", pd.DataFrame(FRAME), {}, "no column 'revew'"),
-    ("{item}", [1, None, "x", b"y"], {}, "'item' has no value in row 1; 2 rows"),
-    ("{a}", pd.DataFrame({"a": ["x", None]}, index=["p", "q"]), {}, "'a' has no value in row q"),
-    ("{a}", pl.DataFrame({"a": ["x", None]}), {}, "'a' has no value in row 1"),
+    ("{item}", [1, None, "x", b"y"], {}, "row 1: 'item' has no value; 2 rows"),
+    ("{a}", pd.DataFrame({"a": ["x", None]}, index=["p", "q"]), {}, "row q: 'a' has no value"),
+    ("{a}", pl.DataFrame({"a": ["x", None]}), {}, "row 1: 'a' has no value"),
     ("{a}", pd.DataFrame([[1, 2]], columns=["a", "a"]), {}, "more than one column"),
     ("{k}", [{"k": 1}, {"l": 1}], {}, "row 1 has no 'k'"),
     ("{k}", [{"k": 1}, 7], {}, "row 1 is a int"),
+    (7, ["x"], {}, "a template is text, not a int"),
     ("{item}", "one text", {}, "a str is no rows"),
     ("{item}", 5, {}, "a int is no rows"),
     ("{item}", np.zeros((2, 2)), {}, "one dimension"),
@@ -143,19 +144,20 @@ BAD: list[tuple[str, Any, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("template", "data", "how", "words"), BAD, ids=[row[3] for row in BAD])
 def test_what_cannot_work_is_said_before_anything_is_sent(
-    chat: Chat, far: Far, template: str, data: Any, how: dict[str, Any], words: str
+    chat: Chat, far: Far, template: Any, data: Any, how: dict[str, Any], words: str
 ) -> None:
-    """One clear error, and no request."""
-    with pytest.raises(ConfigError, match=words):
+    """One clear error, and no request; only what is a setting too is called one."""
+    with pytest.raises(ConfigError, match=words) as caught:
         chat.map(template, data, **how)
 
+    assert ("%config" in caught.value.hint) == ("timeout" in how)
     assert far.backend.asked.total() == 0
 
 
 @pytest.mark.parametrize("keyword", ["history", "turns", "images", "colour"])
 def test_an_unknown_keyword_is_a_type_error(chat: Chat, keyword: str) -> None:
     """A keyword works or is refused by name."""
-    with pytest.raises(TypeError, match=keyword):
+    with pytest.raises(TypeError, match=f"a map takes no {keyword}; it takes cache, client"):
         chat.map("{item}", ["x"], **{keyword: 1})
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import aiohttp
 
@@ -62,18 +63,19 @@ def rows(rounds: int = 5, count: int = ROWS) -> list[Row]:
     """Measure in turn, on one server."""
     numbers = itertools.count()
     with apart(answer) as url, tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
+        settings = {
             "GPROCHAT_API_ENDPOINT": url,
             "GPROCHAT_SECRET_KEY": "x" * 32,
             "GPROCHAT_STORE": str(Path(folder) / "map.sqlite"),
         }
-        ours(next(numbers), count)  # imports, the engine, the file
-        mapped, plain, ratio = in_turn(
-            lambda: ours(next(numbers), count),
-            lambda: asyncio.run(bare(url, count)),
-            rounds=rounds,
-        )
-        conversations.close()
+        with mock.patch.dict(os.environ, settings):
+            ours(next(numbers), count)  # imports, the engine, the file
+            mapped, plain, ratio = in_turn(
+                lambda: ours(next(numbers), count),
+                lambda: asyncio.run(bare(url, count)),
+                rounds=rounds,
+            )
+            conversations.close()
     return [
         Row(
             f"map, {count:,} rows at {SECONDS * 1000:.0f} ms, {CONCURRENCY} at a time, a second",

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from gprochat_magic import Chat, conversations
 from gprochat_magic.store import Store
@@ -38,14 +39,15 @@ def rows(turns: int = 10_000, rounds: int = 60) -> list[Row]:
         for name, count in (("long", turns), ("short", FEW)):
             fill(store, name, count, reply="слово reply " * 40)
         store.close(60)
-        os.environ |= {**far.environment, "GPROCHAT_STORE": str(path), "GPROCHAT_WIRE": "turns"}
-        long, short = Chat("long"), Chat("short")
-        for chat in (long, short):
-            turn(chat)
-        in_long, in_short, ratio = in_turn(
-            functools.partial(turn, long), functools.partial(turn, short), rounds=rounds
-        )
-        conversations.close()
+        settings = {**far.environment, "GPROCHAT_STORE": str(path), "GPROCHAT_WIRE": "turns"}
+        with mock.patch.dict(os.environ, settings):
+            long, short = Chat("long"), Chat("short")
+            for chat in (long, short):
+                turn(chat)
+            in_long, in_short, ratio = in_turn(
+                functools.partial(turn, long), functools.partial(turn, short), rounds=rounds
+            )
+            conversations.close()
     return [
         Row(
             f"a turn in a conversation of {turns:,} turns, against one of {FEW}",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from tests.faults import (
     CHUNKED,
     Connection,
     close_now,
+    deaf_port,
     drip,
     head,
     hold,
@@ -87,23 +86,9 @@ async def test_F02_dns_failure(waits: list[float]) -> None:
     assert "host.invalid" in str(outcome.error)
 
 
-@contextlib.contextmanager
-def full_backlog() -> Iterator[int]:
-    """A port where connections are neither taken nor refused."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
 async def test_F03_connect_timeout(waits: list[float]) -> None:
     """A connection that nobody takes is given up after its limit, three times."""
-    with full_backlog() as port:
+    with deaf_port() as port:
         outcome = await send(at(port), limits=Limits(connect=0.2))
 
     assert (errors.ConnectTimeout, 3, "failed") == (outcome.kind, outcome.attempts, outcome.state)

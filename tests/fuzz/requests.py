@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from gprochat_magic.gateway.backends import BackendError, asked, gemini, openai_
 from gprochat_magic.gateway.clients import unnamed
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused
 from gprochat_magic.messages import format_prompt
+from tests.gateway.deciding import now
 from tests.payloads import PAYLOADS
 
 _NOW = 1_700_000_000
@@ -172,7 +172,7 @@ def _guard() -> Guard:
 
 
 def _admitted(body: bytes, headers: dict[str, str]) -> Admitted:
-    return _now(_guard().admit(body, CIMultiDictProxy(CIMultiDict(headers))))
+    return now(_guard().admit(body, CIMultiDictProxy(CIMultiDict(headers))))
 
 
 def _refused(body: bytes, headers: dict[str, str]) -> int:
@@ -180,12 +180,3 @@ def _refused(body: bytes, headers: dict[str, str]) -> int:
         _admitted(body, headers)
     caught.value.text.encode()
     return caught.value.status
-
-
-def _now(decision: Coroutine[Any, Any, Admitted]) -> Admitted:
-    try:
-        decision.send(None)
-    except StopIteration as done:
-        result: Admitted = done.value
-        return result
-    raise AssertionError("the guard waited")

@@ -19,6 +19,7 @@ from gprochat_magic.gateway.clients import check, unnamed
 from gprochat_magic.gateway.guard import Admitted, Guard, Refused
 from gprochat_magic.gateway.nonces import MemoryNonces, NoncesUnkept
 from gprochat_magic.messages import Messages, Part
+from tests.gateway.deciding import now
 
 SECRET = "made up for this test, long enough"
 OTHER_SECRET = "another secret, as long as needed"
@@ -39,16 +40,6 @@ def guard(**options: Any) -> Guard:
 def built(messages: Messages = HELLO, *, at: float = NOW, **options: Any) -> wire.Outgoing:
     """A request as the client makes it."""
     return wire.build(messages, secret=SECRET, timestamp=int(at * 1000), **options)
-
-
-def now(decision: Coroutine[Any, Any, Admitted]) -> Admitted:
-    """The result of a decision that waits for nothing."""
-    try:
-        decision.send(None)
-    except StopIteration as done:
-        result: Admitted = done.value
-        return result
-    raise AssertionError("the guard waited")
 
 
 def refusal(decision: Coroutine[Any, Any, Admitted]) -> Refused:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from gprochat_magic.gateway.backends import BackendError
+from tests.faults import deaf_port
 from tests.gateways import Served, served
 from tests.kernels import Kernel, Ran, kernel
+from tests.store.histories import report
 
 
 @pytest.fixture(scope="module")
@@ -68,28 +72,54 @@ def test_F60_interrupt_while_streaming(far: Served, slow_kernel: Kernel, times: 
     )
     assert states == {"interrupted"}
     assert engine_threads(slow_kernel) == 1
+    report(f"{times} interrupts: 0 stuck, {far.backend.closed} closes seen by the server")
 
 
-def test_F61_interrupt_while_connecting(far: Served) -> None:
-    """A server that accepts nothing: the interrupt ends the cell and leaves no task."""
-    endpoint = "http://127.0.0.1:9/api/generate"
-    with kernel(GPROCHAT_API_ENDPOINT=endpoint, GPROCHAT_SECRET_KEY="s" * 32) as k:
-        ran = _interrupted_while_waiting(k)
+def test_F61_interrupt_while_connecting() -> None:
+    """A server that takes no connection: the interrupt ends the cell, also in the first moments of
+    a first prompt; no task, thread or socket is left.
+    """
+    with deaf_port() as port:
+        endpoint = f"http://127.0.0.1:{port}/api/generate"
+        with kernel(GPROCHAT_API_ENDPOINT=endpoint, GPROCHAT_SECRET_KEY="s" * 32) as k:
+            pid = k.value("__import__('os').getpid()")
+            cell = k.start("%%gprochat\nat once")
+            while psutil.CONN_SYN_SENT not in _connections(pid, port):
+                time.sleep(0.01)
+            k.interrupt()
 
-        assert ran.error["ename"] == "ReplyInterrupted"
-        tasks = k.value(
-            "len(__import__('asyncio').all_tasks("
-            "__import__('gprochat_magic.engine', fromlist=['x']).shared()._loop))"
-        )
-        assert tasks == 0
+            assert k.finish(cell).status == "error"
+            assert k.value(TASKS) == 0
+            assert _connections(pid, port) == []
+            ran = _interrupted_while_waiting(k, "waiting, ")
+            assert ran.error["ename"] == "ReplyInterrupted"
+            assert k.value(TASKS) == 0
+            assert engine_threads(k) == 1
+            assert _connections(pid, port) == []
+            turns = "__import__('gprochat_magic').Chat().conversation.line()"
+            assert k.value(f"[turn.state for turn in {turns}]") == ["failed", "failed"]
 
 
-def _interrupted_while_waiting(k: Kernel) -> Ran:
-    """Interrupt a cell that shows that it waits."""
+TASKS = (
+    "len(__import__('asyncio').all_tasks("
+    "__import__('gprochat_magic.engine', fromlist=['x']).shared()._loop))"
+)
+
+
+def _connections(pid: int, port: int) -> list[str]:
+    """The states of a process's connections to a port."""
+    found = psutil.net_connections("tcp")
+    return [
+        each.status for each in found if each.pid == pid and each.raddr and each.raddr.port == port
+    ]
+
+
+def _interrupted_while_waiting(k: Kernel, told: str = "asking again") -> Ran:
+    """Interrupt a cell once it shows that it waits, in these words."""
     pressed: list[bool] = []
 
     def watch(message: dict[str, Any]) -> None:
-        if "asking again" in str(message["content"]) and not pressed:
+        if told in str(message["content"]) and not pressed:
             pressed.append(True)
             k.interrupt()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbclient import NotebookClient
 from tests.batch.scripted import Far, scripted
 from tests.kernels import Kernel, kernel
 
+VIEW = "application/vnd.jupyter.widget-view+json"
 DATA = """
 import pandas as pd
 from gprochat_magic import Chat
@@ -50,7 +52,11 @@ def test_a_line(k: Kernel, far: Far) -> None:
 
     assert ran.status == "ok", ran.stdout
     assert "rows answered: 2 of 2, 0 from the cache" in ran.stdout
-    assert [shown for shown in ran.shown if "text/html" in shown] == []
+    [bar] = ran.shown
+    assert set(bar) == {"text/plain"}  # no widget is left, which no saved notebook could show
+    assert re.fullmatch(r"100%\|█+\| 2/2 \[.*, failed=0, cached=0\]", bar["text/plain"])
+    views = [each for each in ran.of("display_data") if VIEW in each["content"]["data"]]
+    assert len(views) == 1
     assert ["Classify good, don't ask", "Classify bad, don't ask"] == sorted(
         far.backend.asked, reverse=True
     )
@@ -179,6 +185,7 @@ def test_F133_stop_keeps_what_is_done(k: Kernel, far: Far, how: str) -> None:
     told = ran.stdout if how == "awaited" else "\n".join(ran.error["traceback"])
     assert "of 100 rows are done and kept" in told
     assert "Run the cell again to go on" in told
+    assert re.match(r" *\d\d?%\|.*/100 \[", ran.shown[0]["text/plain"])
     assert how == "awaited" or len(ran.error["traceback"]) == 2
     far.backend.seconds = 0.0
     assert k.run(f"again = {cell}").status == "ok"
@@ -198,7 +205,10 @@ def test_a_notebook_without_a_screen(
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     NotebookClient(notebook, timeout=60).execute()
 
-    assert "GOOD" in notebook.cells[-1].outputs[-1]["data"]["text/plain"]
+    bar, *_, answers = notebook.cells[-1].outputs
+    assert "2/2" in bar["data"]["text/plain"]
+    assert "GOOD" in answers["data"]["text/plain"]
+    assert VIEW not in str(notebook.cells[-1].outputs)
 
 
 FOURTH = Path(__file__).parents[2] / "notebooks" / "04_map_over_data.ipynb"

@@ -33,7 +33,9 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 EXAMPLE = Path(__file__).parents[2] / "notebooks" / "03_panel.ipynb"
 
 
-def test_a_run_without_a_screen_keeps_the_transcript_alone(tmp_path: Path, far: Served) -> None:
+def test_F130_a_run_without_a_screen_keeps_the_transcript_alone(
+    tmp_path: Path, far: Served
+) -> None:
     """`nbconvert --execute` does not hang; its HTML has the transcript, and neither a widget, nor
     its module, nor the secret.
     """

@@ -9,7 +9,6 @@ import os
 import resource
 import sqlite3
 import sys
-import time
 from pathlib import Path
 
 from gprochat_magic.conversation import Turn
@@ -78,7 +77,7 @@ def leave(path: str, count: str) -> None:
     conversation = store.create("left")
     for number in range(int(count)):
         store.save(conversation, Turn(f"left {number}", state="complete"))
-    say(time.monotonic())
+    say("leaving")
 
 
 def limited(path: str) -> None:

@@ -218,9 +218,16 @@ GUARDS = (
     Guard(
         "a used-up quota pauses the map",
         "batch/run.py",
-        "if verdict.is_exhausted(error):",
-        "if False:",
+        "verdict.is_exhausted(error) or self",
+        "self",
         (_RESUME + "test_an_exhausted_quota_pauses_the_run_once",),
+    ),
+    Guard(
+        "a server that answers nobody pauses the map",
+        "batch/run.py",
+        "verdict.is_exhausted(error) or self.pace.streak >= verdict.CROWDED_TRIES",
+        "verdict.is_exhausted(error)",
+        (_RESUME + "test_a_server_that_only_refuses_pauses_the_run_once",),
     ),
     Guard(
         "all workers wait together",

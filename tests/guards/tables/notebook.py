@@ -288,4 +288,11 @@ GUARDS = (
         "import aiohttp\nfrom gprochat_magic import config\n",
         (_LIFE + "test_loading_is_light_in_a_terminal_shell",),
     ),
+    Guard(
+        "a reader is interruptible before it gets ready",
+        "stream.py",
+        "                yield []\n",
+        "",
+        (_STREAM + "test_batches_tick_while_nothing_arrives",),
+    ),
 )

@@ -41,7 +41,7 @@ GUARDS = (
         "clock.py",
         "max(self._last.get(server, 0) + 1, present)",
         "present",
-        (_WIRE + "test_timestamps_rise",),
+        (_WIRE + "test_F95_timestamps_rise",),
     ),
     Guard(
         "roles go apart from the text",
