@@ -99,7 +99,10 @@ def _found(name: str, namespace: dict[str, Any]) -> Any:
     try:
         return resolve(name, namespace)
     except LookupError:
-        raise UsageError(f"nothing is called {name}; nothing was sent") from None
+        raise UsageError(
+            f"nothing is called {name}: DATA is a variable, so give what is computed a name first; "
+            "nothing was sent"
+        ) from None
 
 
 _DATA = rf"[^\W\d]\w*(?:\.\w+|\[(?:{values.QUOTED}|[^\]\s]*)\])*"

@@ -106,7 +106,7 @@ BAD = [
     ('%gprochat map "{reviw}" df', "no column 'reviw'. Did you mean {review}?"),
     ('%gprochat map "all the same" df', "the template names no column"),
     ('%gprochat map "{x}" nothing', "nothing is called nothing"),
-    ('%gprochat map "{x}" []', "nothing is called []"),
+    ('%gprochat map "{x}" []', "nothing is called []: DATA is a variable"),
     ("%gprochat map df", "a template in quotes and then the data"),
     ("%gprochat map", "a template in quotes and then the data"),
     ('%gprochat map "{x}"', "a template in quotes and then the data"),
