@@ -93,7 +93,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
             case "open":
                 self._rid, self._frozen = message["rid"], ""
                 self._note.value = ""
-                self._growing.value = _wrapped(message["user"]["html"])
+                self._growing.value = markdown.document("", body=message["user"]["html"])
             case "d":
                 self._frozen += message["frozen"]
                 self._draw(self._frozen + message["tail"])
@@ -110,7 +110,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         if not snapshot:
             return
         said = [each for each in snapshot["messages"] if each["status"] != "pending"]
-        self._log.value = _wrapped("".join(map(_said, said)))
+        self._log.value = markdown.document("", body="".join(map(_said, said)))
         self._mid = said[-1]["id"] if said else ""
         self._retry.disabled = not said or state != "idle"
         self._offers.layout.display = "none" if snapshot["messages"] else ""
@@ -154,7 +154,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
 
     def _draw(self, html: str) -> None:
         if time.monotonic() - self._drawn >= 1 / RATE:
-            self._growing.value = _wrapped(html)
+            self._growing.value = markdown.document("", body=html)
             self._drawn = time.monotonic()
 
     def _transcript(self) -> dict[str, str]:
@@ -180,10 +180,3 @@ def _said(message: shown.Shown) -> str:
         notes.append(message["status"])
     remarks = "".join(f"<p><em>{escape(note, quote=False)}</em></p>" for note in notes)
     return f"<p><strong>{escape(who, quote=False)}</strong></p>{message['html']}{remarks}"
-
-
-def _wrapped(html: str) -> str:
-    return (
-        f'<div class="gprochat mathjax_ignore tex2jax_ignore">{html}'
-        f"<style>{markdown.STYLE}</style></div>"
-    )

@@ -126,11 +126,8 @@ def transcript(
         notes.append(f"{left_out} earlier turns are left out; %gprochat export FILE writes all.")
     noted = "".join(f"<p>{escape(note, quote=False)}</p>" for note in notes)
     body = "".join(_turn_html(turn, rendering) for turn in kept)
-    html = (
-        '<div class="gprochat mathjax_ignore tex2jax_ignore">'
-        f"{noted}<details><summary>{escape(heading, quote=False)}</summary>{body}</details>"
-        f"<style>{markdown.LAYOUT}</style></div>"
-    )
+    summary = f"<summary>{escape(heading, quote=False)}</summary>"
+    html = markdown.document("", body=f"{noted}<details>{summary}{body}</details>")
     return {"text/html": html, "text/plain": "\n\n".join([heading, *notes, *map(_plain, kept)])}
 
 
