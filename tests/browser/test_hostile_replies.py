@@ -167,7 +167,7 @@ def test_F120_a_reply_as_a_value_is_shown_the_same_way(hostile: Page) -> None:
     """The value of a cell that is a `Reply` shows the same HTML as the stream's last frame."""
     bodies = hostile.page.locator(".gprochat").evaluate_all("""(found) => found.map((shown) => {
       const copy = shown.cloneNode(true);
-      copy.querySelectorAll('.gprochat-note, mjx-container').forEach((part) => part.remove());
+      copy.querySelectorAll('.gprochat-note, mjx-container, style').forEach((e) => e.remove());
       return copy.innerHTML;
     })""")
 
