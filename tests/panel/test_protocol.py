@@ -333,6 +333,21 @@ def test_the_panel_follows_the_conversation_in_use(panel: Any, sent: Sent, far: 
     assert "review" == settled(panel)["conversation"]
 
 
+def test_a_panel_with_its_own_conversation_leaves_the_one_in_use(
+    make: Callable[..., Any], sent: Sent, far: Served
+) -> None:
+    """What is begun or picked in it is shown there, and the magics stay where they are."""
+    panel = make("review")
+    in_use = conversations.shared().current
+    for count, (kind, name) in enumerate([("new", "other"), ("use", "review")], 1):
+        panel._handle_custom_msg({"t": kind, "name": name}, [])
+        ask(panel, "there", name)
+        sent.wait("done", count)
+
+        assert name == settled(panel)["conversation"]
+        assert in_use is conversations.shared().current
+
+
 def test_nothing_secret_is_in_the_state(panel: Any, sent: Sent, far: Served) -> None:
     """Neither the key nor the endpoint is anywhere in what the panel sends."""
     ask(panel)
