@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ MOST_KEPT = 200
 """Turns that a saved notebook holds; export writes all."""
 _RENDERED = 2_000
 """Rendered replies that are remembered."""
+_HEADING = re.compile(r'<h[1-6] dir="auto">(.*?)</h[1-6]>', re.DOTALL)
 
 
 class Rendering:
@@ -24,15 +26,20 @@ class Rendering:
         self._known: dict[tuple[str, int, bool], str] = {}
 
     def reply(self, turn: Turn, *, still: bool = False) -> str:
-        """The reply as safe HTML; `still` without colours and without work for MathJax."""
+        """The reply as safe HTML; `still` without colours, headings and work for MathJax."""
         # The text of a turn only grows until it is settled.
         key = turn.id, len(turn.reply), still
         if key not in self._known:
             if len(self._known) >= _RENDERED:
                 self._known.pop(next(iter(self._known)))
             text = turn.reply
-            self._known[key] = markdown.Growing().update(text) if still else markdown.render(text)
+            self._known[key] = _still(text) if still else markdown.render(text)
         return self._known[key]
+
+
+def _still(text: str) -> str:
+    # A front end's table of contents lists the headings of outputs, and is drawn anew with each.
+    return _HEADING.sub(r'<p dir="auto"><strong>\1</strong></p>', markdown.Growing().update(text))
 
 
 def prompt_html(text: str) -> str:

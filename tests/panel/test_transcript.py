@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -166,3 +167,15 @@ def test_hostile_text_is_text_in_the_transcript() -> None:
 
     assert "<script" not in html
     assert "<img" not in html
+
+
+def test_a_transcript_has_no_headings() -> None:
+    """Those of the replies are not in the front end's table of contents a second time."""
+    conversation = Conversation("talk")
+    conversation.append(Turn("q", reply="# One *x*\n\ntwo\nlines\n---\n\n`<h2>`", state="complete"))
+    html = shown.transcript(conversation, shown.Rendering())["text/html"]
+
+    assert not re.search("<h[1-6]", html)
+    assert "<strong>One <em>x</em></strong>" in html
+    assert "<strong>two\nlines</strong>" in html
+    assert "<code>&lt;h2&gt;</code>" in html
