@@ -63,6 +63,16 @@ def test_prose_behind_a_slash_is_a_prompt(
     assert far.backend.prompts == ["/history of Rome"]
 
 
+def test_a_slip_is_not_sent(loaded: None, panel: Any, sent: Sent, far: Served) -> None:
+    """One word that is nearly a subcommand is refused, with the one that was meant."""
+    panel._handle_custom_msg({"t": "send", "nonce": "n", "text": "/modles"}, [])
+    [error] = sent.wait("err")
+
+    assert "n" == error["nonce"]
+    assert "models" in error["text"]
+    assert [] == far.backend.asked
+
+
 def test_a_panel_with_its_own_conversation_refuses_them(
     loaded: None, make: Callable[..., Any], sent: Sent, far: Served
 ) -> None:
