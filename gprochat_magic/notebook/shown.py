@@ -48,14 +48,13 @@ def prompt_html(text: str) -> str:
     return f'<p dir="auto">{"<br>".join(lines)}</p>'
 
 
-def user_message(turn: Turn, *, number: int = 0, text: str | None = None) -> Shown:
+def user_message(turn: Turn, *, number: int = 0) -> Shown:
     """The message for a turn's prompt."""
-    shown = turn.prompt if text is None else text
     return {
         "id": f"{turn.id}.u",
         "role": "user",
-        "html": prompt_html(shown),
-        "text": shown,
+        "html": prompt_html(turn.prompt),
+        "text": turn.prompt,
         "status": "complete",
         "error": "",
         "meta": {},

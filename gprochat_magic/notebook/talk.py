@@ -113,11 +113,6 @@ class Talk:
         self._jobs: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
 
-    @property
-    def waiting(self) -> int:
-        """How many prompts wait."""
-        return len(self._jobs)
-
     def add(self, job: Job) -> bool:
         """Have a prompt sent after those before it; says whether there was room."""
         if len(self._jobs) >= WAITING_ROOM:
