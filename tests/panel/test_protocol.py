@@ -57,6 +57,25 @@ def test_a_run_is_opened_streamed_and_done_once(panel: Any, sent: Sent, far: Ser
     assert "idle" == panel.state
 
 
+def test_a_turn_sends_the_conversation_twice(panel: Any, sent: Sent, far: Served) -> None:
+    """Once with its prompt and once with its reply: a long talk is a long message."""
+    ask(panel)
+    sent.wait("done")
+    settled(panel)
+    before = len(sent.all)
+    far.backend.pieces, far.backend.pause = ["x "] * 20, 0.01
+    ask(panel, nonce="n2")
+    sent.wait("done", 2)
+    settled(panel)
+
+    states = [data["state"] for _, data in sent.all[before:] if data.get("method") == "update"]
+    runs = [state["snapshot"]["run"] for state in states if "snapshot" in state]
+    assert [sent.messages("open")[1]["rid"], None] == runs
+    assert ["waiting", "streaming", "idle"] == list(
+        dict.fromkeys(state["state"] for state in states if "state" in state)
+    )
+
+
 def test_deltas_are_few(panel: Any, sent: Sent, far: Served) -> None:
     """A burst of 5,000 pieces is a handful of messages and its text is exact."""
     far.backend.pieces = ["word "] * 5_000
