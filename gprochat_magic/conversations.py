@@ -97,15 +97,22 @@ class Conversations:
     def new(self, name: str = "") -> Line:
         """Begin a conversation and use it. Raises `ConfigError` if the name is taken."""
         with self._opening:
+            self._current = self.begin(name)
+            tell(self._current)
+            return self._current
+
+    def begin(self, name: str = "") -> Line:
+        """Begin a conversation, and keep it. Raises `ConfigError` if the name is taken."""
+        with self._opening:
             if name:
                 self._refuse_taken(name)
             else:
                 name = self._usual
                 with contextlib.suppress(GPROChatError):  # the store gives it a number later
                     name = self.free_name(name)
-            self._current = self._add(Line(Conversation(self._sound(name))))
-            self.keep(self._current, [])
-            return self._current
+            line = self._add(Line(Conversation(self._sound(name))))
+            self.keep(line, [])
+            return line
 
     def adopt(self, conversation: Conversation) -> Line:
         """Open and keep a conversation made elsewhere. Raises `ConfigError` for a taken name."""

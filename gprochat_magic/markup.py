@@ -7,7 +7,6 @@ from a fixed set. `markdown` imports this room at first use, because the librari
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -33,8 +32,6 @@ _DEEPEST = 24
 # How many tokens of blocks are shown at a time: what is in a block takes much more memory than its
 # text, and so does a sanitiser's tree.
 _PORTION = 500
-# Seconds for all the colours of a reply; an ordinary one takes a hundredth of this.
-_PATIENCE = 1.0
 # A list or a table has one direction for its bullets or columns; its items have none of their own.
 _AUTO: Final = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table")
 _ALIGNED: Final = {"left": "gp-l", "center": "gp-m", "right": "gp-r"}
@@ -83,11 +80,13 @@ class Markup:
         return self._blocks.parse(text, environment), environment
 
     def show(
-        self, tokens: Sequence[Token], environment: Environment, *, live: bool, colours: bool
+        self, tokens: Sequence[Token], environment: Environment, *, live: bool, until: float = 0.0
     ) -> str:
-        """Safe HTML for some top-level blocks, whose inside is read here."""
-        how = {**environment, "live": live, "colours": colours}
-        how["until"] = time.monotonic() + _PATIENCE
+        """Safe HTML for some top-level blocks, whose inside is read here.
+
+        `until`, on the monotonic clock, is when patience for colours ends; 0 stands for no colours.
+        """
+        how = {**environment, "live": live, "until": until}
         return "".join(self._shown(tokens, how) for tokens in _portions(tokens))
 
     def _shown(self, tokens: list[Token], how: Environment) -> str:
@@ -183,10 +182,9 @@ class _Renderer(RendererHTML):
 
     def fence(self, tokens: _Tokens, idx: int, options: OptionsDict, env: Environment) -> str:
         token = tokens[idx]
-        colours = env["colours"] and not env["live"]
         source = (
             highlight.colour(token.content, _language(token), until=env["until"])
-            if colours
+            if env["until"]
             else highlight.exact(token.content)
         )
         return f'<pre dir="ltr"><code>{source}</code></pre>\n'

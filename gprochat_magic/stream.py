@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import signal
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from gprochat_magic.errors import ReplyInterrupted, StreamInterruptedError
+from gprochat_magic.presses import interruptible, stopped
 
 T = TypeVar("T")
 
@@ -63,6 +62,10 @@ class _Box(Generic[T]):
             # The reader's loop may be closed by now; then nobody waits.
             with contextlib.suppress(RuntimeError):
                 wake()
+
+    def press(self) -> None:
+        """Wake the reader: Ctrl-C was pressed. A signal handler may put; so may it wake a loop."""
+        self.put(_PRESS)
 
     def end(self, future: object) -> None:
         """The source has closed, or will never start: its future is done."""
@@ -148,7 +151,7 @@ class Stream(Generic[T]):
         """
         self._refuse_inside()
         try:
-            with _interruptible(self._box) as presses:
+            with interruptible(self._box.press) as presses:
                 open_ = True
                 yield []
                 while open_ and not presses.count:
@@ -169,7 +172,7 @@ class Stream(Generic[T]):
         try:
             open_ = True
             while open_:
-                with _interruptible(self._box) as presses:
+                with interruptible(self._box.press) as presses:
                     items, open_ = self._take(TICK)
                 yield from items
                 if open_ and presses.count:
@@ -244,67 +247,4 @@ class Stream(Generic[T]):
             return
         # Not the user's interrupt, which is a KeyboardInterrupt: as the end of a task or of a
         # thread in a pool that would end the host's event loop, and with it the kernel.
-        raise _stopped() from None
-
-
-def _stopped() -> StreamInterruptedError:
-    return StreamInterruptedError(
-        "the reply was stopped",
-        kind="stopped",
-        hint="The text so far is kept in the conversation.",
-    )
-
-
-class _Presses:
-    """Presses of Ctrl-C while a reader waits."""
-
-    def __init__(self, before: Any) -> None:
-        self.count = 0
-        self.over = False
-        self.before = before
-
-    def error(self) -> BaseException:
-        """What the reader raises, once the host's own handler has been called."""
-        try:
-            self.pass_on(signal.SIGINT, None)
-        except KeyboardInterrupt:
-            return ReplyInterrupted()
-        # A host with another way, such as a kernel that awaits a cell, is not ready for one: out
-        # of a task it ends the event loop, and the kernel with it.
-        return _stopped()
-
-    def pass_on(self, number: int, frame: Any) -> None:
-        """Do what would have been done without us."""
-        if callable(self.before):
-            self.before(number, frame)
-
-
-@contextlib.contextmanager
-def _interruptible(box: _Box[Any]) -> Iterator[_Presses]:
-    """Count presses of Ctrl-C in place of raising, and wake the reader; the third one raises.
-
-    Only the main thread can be interrupted; elsewhere the count stays 0.
-    """
-    presses = _Presses(signal.getsignal(signal.SIGINT))
-
-    def press(number: int, frame: object) -> None:
-        if presses.over:
-            # Readers may end in any order, so one that began later can put this back.
-            presses.pass_on(number, frame)
-            return
-        presses.count += 1
-        if presses.count >= 3:
-            raise presses.error()
-        # SimpleQueue.put is reentrant, so a signal handler may call it; so is waking a loop.
-        box.put(_PRESS)
-
-    if threading.current_thread() is not threading.main_thread() or presses.before is None:
-        yield presses
-        return
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield presses
-    finally:
-        presses.over = True
-        if signal.getsignal(signal.SIGINT) is press:
-            signal.signal(signal.SIGINT, presses.before)
+        raise stopped() from None

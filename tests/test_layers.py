@@ -16,7 +16,8 @@ DOOR = "gprochat_magic"
 FLOORS: list[set[str]] = [
     {"errors", "version", "terminal", "links", "masking", "describers", "hosts", "tail", "decoder"},
     {"secret"},
-    {"fields", "messages", "clock", "limits", "retry", "config", "stream", "formulas", "highlight"},
+    {"fields", "messages", "clock", "limits", "retry", "config", "presses"},
+    {"stream", "formulas", "highlight"},
     {"wire", "album", "engine", "tally", "markup", "target", "body"},
     {"conversation"},
     {"line", "refusal"},
@@ -55,7 +56,7 @@ OUTSIDE = {
     "pygments": {"highlight"},
     "tenacity": {"retry"},
     "psutil": {"store", "notebook"},
-    "signal": {"stream", "gateway"},
+    "signal": {"presses", "gateway"},
     "prometheus_client": {"gateway"},
     "redis": {"gateway"},
     "distributed": {"batch"},

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pygments.token import Keyword
 
 from gprochat_magic import highlight, markdown, markup
+from tests.fuzz import walls
 from tests.payloads import PAYLOADS
 
 AUTO = {"dir": "auto"}
@@ -167,6 +168,23 @@ def no_fallback(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
         assert [] == caplog.records
 
 
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many characters the parser is given, each time."""
+    read: list[int] = []
+    real = markdown._markup()
+
+    class Counting:
+        def parse(self, text: str, references: dict[str, object]) -> object:
+            read.append(len(text))
+            return real.parse(text, references)
+
+        show = staticmethod(real.show)
+
+    monkeypatch.setattr(markdown, "_markup", Counting)
+    return read
+
+
 class TestHostile:
     @pytest.mark.parametrize(("name", "text"), PAYLOADS, ids=[name for name, _ in PAYLOADS])
     def test_F120_nothing_outside_the_list(self, name: str, text: str) -> None:
@@ -180,7 +198,7 @@ class TestHostile:
             markdown.document(hostile, live=True, note=hostile),
         ):
             page = Page(html)
-            assert set(page.styles) <= {markdown.STYLE, markdown.LAYOUT}, name
+            assert all(walls.is_ours(style) for style in page.styles), name
 
     @pytest.mark.parametrize(("name", "text"), PAYLOADS, ids=[name for name, _ in PAYLOADS])
     def test_F120_nothing_at_any_cut(self, name: str, text: str) -> None:
@@ -514,25 +532,14 @@ class TestGrowing:
     @pytest.mark.parametrize(
         "block", ["Words and *words*.\n\n", "x = 1  # no blank line\n", "word "]
     )
-    def test_the_work_is_linear(self, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_work_is_linear(self, block: str, reading: list[int]) -> None:
         """Parsing a growing reply reads each character a bounded number of times."""
-        read: list[int] = []
-        real = markdown._markup()
-
-        class Counting:
-            def parse(self, text: str, references: dict[str, object]) -> object:
-                read.append(len(text))
-                return real.parse(text, references)
-
-            show = staticmethod(real.show)
-
         text = "```\n" * block.startswith("x") + block * (60_000 // len(block))
-        monkeypatch.setattr(markdown, "_markup", Counting)
         growing = markdown.Growing()
         for cut in range(0, len(text), 200):
             growing.update(text[:cut])
 
-        assert sum(read) < 45 * len(text)
+        assert sum(reading) < 45 * len(text)
 
     def test_a_shorter_text_starts_afresh(self) -> None:
         """A text that is not a continuation is shown as itself."""
@@ -552,16 +559,30 @@ class TestDocument:
         assert '<span class="mathjax_process tex2jax_process">\\(x\\)</span>' in final
         assert live.startswith('<div class="gprochat mathjax_ignore tex2jax_ignore">')
         assert "_process" not in live
-        assert f"<style>{markdown.LAYOUT}</style>" in live
         assert "\\(x\\)" in live
 
     def test_a_live_frame_is_lean(self) -> None:
-        """Around its fragment and the layout a live frame costs less than a hundred bytes."""
+        """Around a fragment without code or tables a live frame costs less than a hundred bytes."""
         body = markdown.Growing().update("word")
 
         frame = markdown.document("word", live=True, body=body)
-        assert len(frame) - len(body) - len(markdown.LAYOUT) < 100
-        assert len(markdown.LAYOUT) < 500
+        assert len(frame) - len(body) < 100
+
+    def test_a_document_has_the_rules_that_it_needs(self) -> None:
+        """Each rule is there with what it is for, live and final, and not without it."""
+        code = [".gprochat.gprochat pre"] * 2
+        for text, live, needed in [
+            ("word", False, []),
+            ("## a", True, [".gprochat h2"]),
+            ("```python\nif 5:\n```", True, code),
+            ("```python\nif 5:\n```", False, [*code, ".gprochat .k", ".gprochat .m"]),
+            ("|a|\n|-:|\n|b|", True, [".gprochat.gprochat th", ".gprochat.gprochat .gp-r"]),
+            ("`\u202e`", False, [".gprochat .gp-u"]),
+        ]:
+            [*sheets] = Page(markdown.document(text, live=live)).styles
+            rules = re.findall(r"[^{}]+\{", "".join(sheets))
+            assert needed == [re.split(r"[{,]| code", rule)[0] for rule in rules], text
+            assert len(sheets) == bool(needed)
 
     def test_the_note_is_plain_text(self) -> None:
         """The footer is escaped, without control characters, and small."""
@@ -571,17 +592,16 @@ class TestDocument:
 
     def test_the_style_is_scoped_and_readable(self) -> None:
         """Each rule lies within our wrapper, and each fallback reads on white and on dark grey."""
-        rules = re.findall(r"([^{}]+)\{[^{}]*\}", markdown.STYLE)
+        style = "".join(markdown.RULES)
+        rules = re.findall(r"([^{}]+)\{[^{}]*\}", style)
         assert all(
             part.startswith((".gprochat ", ".gprochat.", ".gprochat-"))
             for rule in rules
             for part in rule.split(",")
         )
 
-        colours = re.findall(
-            r"var\(--jp-mirror-editor-[a-z]+-color,(#[0-9a-f]{6})\)", markdown.STYLE
-        )
-        assert 12 == len(colours)
+        colours = re.findall(r"var\(--jp-mirror-editor-[a-z]+-color,(#[0-9a-f]{6})\)", style)
+        assert 14 == len(colours)
         for colour in colours:
             light = luminance(colour) + 0.05
             assert 1.05 / light > 4.0
@@ -684,6 +704,19 @@ class TestBounds:
 
         assert time.monotonic() - began < 60
 
+    @pytest.mark.parametrize("block", ["Words.\n\n- one\n- two\n\n", "word "])
+    def test_a_long_reply_is_read_in_portions(
+        self, reading: list[int], block: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each part is parsed about once, and where there are blocks only a part at a time."""
+        monkeypatch.setattr(markdown, "_PORTION", 2_000)
+        text = block * (60_000 // len(block))
+
+        markdown.render(text)
+
+        assert len(text) <= sum(reading) < 3 * len(text)
+        assert max(reading) < (4_000 if "\n" in block else 61_000)
+
     def test_one_line_of_a_megabyte(self) -> None:
         """A single line of a megabyte is rendered whole, without an exception."""
         text = "word " * 200_000
@@ -720,6 +753,25 @@ class TestBounds:
 
         assert whole == markdown.render(text)
         assert 'href="http://a.test"' in whole
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(replies(*DEFINITIONS), st.integers(1, 60))
+    def test_reading_in_portions_does_not_show(self, text: str, portion: int) -> None:
+        """A reply that is parsed in portions is the same as one parsed at once, late links too."""
+        whole = markdown.render(text)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(markdown, "_PORTION", portion)
+
+            assert whole == markdown.render(text)
+
+    def test_a_definition_cut_in_two_is_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A link definition counts as it stands, wherever a portion ends."""
+        text = "See [a] and [b].\n\n" * 5 + "[a]: https://a.test/long\n[b]: https://b.test/long\n"
+        whole = markdown.render(text)
+
+        for portion in range(1, len(text)):
+            monkeypatch.setattr(markdown, "_PORTION", portion)
+            assert whole == markdown.render(text)
 
     def test_F56_controls_in_html(self) -> None:
         """NUL and lone surrogates become U+FFFD, other controls go, line ends are newlines."""

@@ -23,13 +23,18 @@ def offered() -> list[list[str]]:
 
 
 def command_in(text: str) -> tuple[str, str] | None:
-    """The subcommand that a text is, with its argument; None for a prompt."""
+    """The subcommand that a text is, with its argument; None for a prompt.
+
+    Raises `GPROChatError` for one word that is nearly a subcommand, as the magic does.
+    """
     line = text.strip()
     if not line.startswith("/") or "\n" in line or not offered():
         return None
     try:
         typed = grammar.parse(line[1:], None, commands.SHAPES)
-    except UsageError:
+    except UsageError as error:
+        if line[1:].isalpha():
+            raise GPROChatError(str(error), hint="Nothing was sent.") from None
         return None
     return (typed.command, typed.text) if typed.command else None
 

@@ -7,20 +7,20 @@ plain text alone; what is typed is sent by Enter or Send, never by leaving the l
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import ipywidgets
 
 from gprochat_magic import engine, markdown
-from gprochat_magic.notebook import shown
+from gprochat_magic.notebook import looks, shown
 from gprochat_magic.notebook.desk import Desk, free
 from gprochat_magic.notebook.protocol import Message
 from gprochat_magic.notebook.seat import post
-from gprochat_magic.notebook.sheet import Sheet, put_out
+from gprochat_magic.notebook.sheet import Sheet, put_out, succeed
 from gprochat_magic.notebook.talk import State
 
 RATE = 5.0
@@ -37,25 +37,27 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         self,
         conversation: str = "",
         *,
-        height: str = "",
+        height: str | float = "",
         placeholder: str = "",
-        suggestions: tuple[str, ...] | list[str] = (),
+        suggestions: Sequence[str] = (),
     ) -> None:
+        wanted = looks.checked(height=height, placeholder=placeholder, suggestions=suggestions)
         self._sheet = Sheet()
         self._rid = self._mid = self._frozen = ""
         self._drawn = 0.0
         self._make_widgets(placeholder, suggestions)
         self._desk = Desk(self, conversation)
         log = ipywidgets.VBox([self._log, self._growing, self._offers])
-        if re.fullmatch(r"\d{1,4}(\.\d+)?(px|r?em|vh)", height):
-            log.layout.max_height, log.layout.overflow = height, "auto"
+        if wanted["height"]:
+            log.layout.max_height, log.layout.overflow = wanted["height"], "auto"
         head = ipywidgets.HBox([self._names, self._new, self._models])
         row = ipywidgets.HBox([self._prompt, self._send, self._stop, self._retry])
         super().__init__([head, log, self._note, row])
         self._listen()
+        succeed(self)
         self._desk.open()
 
-    def _make_widgets(self, placeholder: str, suggestions: tuple[str, ...] | list[str]) -> None:
+    def _make_widgets(self, placeholder: str, suggestions: Sequence[str]) -> None:
         self._names = ipywidgets.Dropdown()
         self._models = ipywidgets.Dropdown()
         self._new = ipywidgets.Button(description="New conversation")
@@ -93,7 +95,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
             case "open":
                 self._rid, self._frozen = message["rid"], ""
                 self._note.value = ""
-                self._growing.value = _wrapped(message["user"]["html"])
+                self._growing.value = markdown.document("", body=message["user"]["html"])
             case "d":
                 self._frozen += message["frozen"]
                 self._draw(self._frozen + message["tail"])
@@ -110,7 +112,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         if not snapshot:
             return
         said = [each for each in snapshot["messages"] if each["status"] != "pending"]
-        self._log.value = _wrapped("".join(map(_said, said)))
+        self._log.value = markdown.document("", body="".join(map(_said, said)))
         self._mid = said[-1]["id"] if said else ""
         self._retry.disabled = not said or state != "idle"
         self._offers.layout.display = "none" if snapshot["messages"] else ""
@@ -126,7 +128,8 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
 
     def close(self) -> None:
         """Take the panel away. A reply on its way goes on, into the conversation."""
-        self._desk.close()
+        if hasattr(self, "_desk"):  # one that could not be made is closed too
+            self._desk.close()
         super().close()
 
     # What a reader does; on any thread.
@@ -154,7 +157,7 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
 
     def _draw(self, html: str) -> None:
         if time.monotonic() - self._drawn >= 1 / RATE:
-            self._growing.value = _wrapped(html)
+            self._growing.value = markdown.document("", body=html)
             self._drawn = time.monotonic()
 
     def _transcript(self) -> dict[str, str]:
@@ -162,8 +165,9 @@ class BasicPanel(ipywidgets.VBox):  # type: ignore[misc]  # published without ty
         return shown.transcript(talk.line.conversation, talk.rendering)
 
     def _ipython_display_(self, **kwargs: Any) -> None:
-        name = self._desk.seat.talk.line.conversation.name
-        put_out(self, self._repr_mimebundle_(), {}, name=name)
+        if self.comm is not None:
+            name = self._desk.seat.talk.line.conversation.name
+            put_out(self._repr_mimebundle_(), {}, name=name)
         self._sheet.put_out(self._transcript())
 
 
@@ -180,10 +184,3 @@ def _said(message: shown.Shown) -> str:
         notes.append(message["status"])
     remarks = "".join(f"<p><em>{escape(note, quote=False)}</em></p>" for note in notes)
     return f"<p><strong>{escape(who, quote=False)}</strong></p>{message['html']}{remarks}"
-
-
-def _wrapped(html: str) -> str:
-    return (
-        f'<div class="gprochat mathjax_ignore tex2jax_ignore">{html}'
-        f"<style>{markdown.STYLE}</style></div>"
-    )

@@ -81,9 +81,9 @@ class NotebookDisplay(Display):
     message has around it. That leaves room for the end, which is some three times the text.
     """
 
-    HEAD_START = 9_000
+    HEAD_START = 4_000
     BYTES_PER_BYTE = 7
-    ENVELOPE = 900
+    ENVELOPE = 600
 
     def __init__(self, form: Format, *, rate: float, final_only: bool) -> None:
         super().__init__()
@@ -113,8 +113,8 @@ class NotebookDisplay(Display):
             or not (first or (affordable and now - self._drawn_at >= self._pause()))
         ):
             return
-        plain = markdown.plain(self.text) if first or self._form.as_text else ""
-        self._publish(self._form.live(self.text), plain)
+        html = self._form.live(self.text)
+        self._publish(html, markdown.plain(self.text) if first or not html else "")
         self._drawn_at = time.monotonic()
         self._drawn = len(self.text)
         self._cost = self._drawn_at - now
@@ -127,7 +127,7 @@ class NotebookDisplay(Display):
         markdown.prepare()
         if status != self._status_shown and not self._final_only:
             self._status_shown = status
-            self._publish(markdown.document("", live=True, note=status, body=""), status)
+            self._publish(self._form.waiting(status), status)
 
     def finish(self, reply: Reply, note: str) -> None:
         """The last frame: coloured code, formulas, the footer, and the plain text beside it."""
@@ -139,9 +139,8 @@ class NotebookDisplay(Display):
             sys.stderr.write(f"The reply could not be shown ({self._broken!r}); it is kept.\n")
 
     def _publish(self, html: str, plain: str) -> None:
-        bundle = {"text/plain": plain} if plain else {}
-        if not self._form.as_text:
-            bundle["text/html"] = html
+        bundle = {"text/plain": plain, "text/html": html}
+        bundle = {kind: data for kind, data in bundle.items() if data}
         try:
             self._send(bundle)
             self._shown = True

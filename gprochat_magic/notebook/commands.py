@@ -50,7 +50,8 @@ def _panel(magics: GPROChatMagics, argument: str) -> str:
     from gprochat_magic.notebook.panel import ChatPanel  # brings the widgets, as loading must not
 
     display(ChatPanel(ui=argument))  # type: ignore[no-untyped-call]
-    return ""
+    is_terminal = getattr(magics.shell, "kernel", None) is None
+    return "A panel needs a notebook; here, %gprochat TEXT asks." if is_terminal else ""
 
 
 def _status(magics: GPROChatMagics, argument: str) -> str:

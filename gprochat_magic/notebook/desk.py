@@ -85,7 +85,7 @@ class Desk:
     async def _on_send(self, nonce: str, text: str) -> None:
         if not self._is_new(nonce):
             return
-        if (command := asides.command_in(text)) and not self.seat.bound:
+        if command := asides.command_in(text):
             await self._say_aside(text, command)
         else:
             _refuse_too_long(text)
@@ -134,7 +134,9 @@ class Desk:
         await self.seat.move(line)
 
     async def _on_new(self, name: str = "") -> None:
-        await self.seat.move(await asyncio.to_thread(conversations.shared().new, name))
+        home = conversations.shared()
+        line = await asyncio.to_thread(home.begin if self.seat.bound else home.new, name)
+        await self.seat.move(line)
 
     async def _on_model(self, name: str) -> None:
         if name.isprintable():
@@ -193,6 +195,11 @@ class Desk:
         return turn.prompt, turn
 
     async def _say_aside(self, text: str, command: tuple[str, str]) -> None:
+        if self.seat.bound:
+            raise GPROChatError(
+                "subcommands are about the conversation in use, and this panel has its own",
+                hint=f"Run it in a cell: %gprochat {text.strip()[1:]}",
+            )
         self._refuse_busy()
         aside = await asyncio.to_thread(asides.said, text, command)
         self.seat.aside = [aside["user"], aside["message"]]

@@ -39,7 +39,7 @@ class DistantDisplay(NotebookDisplay):
     def end(self, reply: Reply, note: str, error: list[str]) -> None:
         """The last frame: the whole text, the footer, and below it the lines of an error."""
         html, plain = self._form.whole(reply, note)
-        if error:
+        if error and html:
             html += f"<pre>{escape(markdown.plain(chr(10).join(error)), quote=False)}</pre>"
         self._publish(html, "\n".join(filter(None, [plain, *error])) or note)
 

@@ -28,17 +28,21 @@ if TYPE_CHECKING:
 class Format:
     """Markdown, rendered as it grows; the base of the others."""
 
-    as_text = False
-
     def __init__(self) -> None:
         self._growing = markdown.Growing()
 
+    def waiting(self, status: str) -> str:
+        """The HTML of a reply that has not begun, and says why."""
+        return markdown.document("", live=True, note=status, body="")
+
     def live(self, text: str) -> str:
-        """The HTML of a reply that is growing."""
+        """The HTML of a reply that is growing; empty where its text is all that is shown."""
         return markdown.document(text, live=True, body=self._growing.update(text))
 
     def whole(self, reply: Reply, note: str) -> tuple[str, str]:
         """The HTML of the reply as it stays, with the note below it, and its plain text."""
+        # What has grown is over, and takes as much memory as what is shown now.
+        self._growing = markdown.Growing()
         return markdown.document(reply.text, note=note), markdown.plain(reply.text)
 
     def streamed(self, text: str, *, ended: bool = False) -> str:
@@ -57,7 +61,17 @@ class Format:
 class Text(Format):
     """Text as it is, without HTML."""
 
-    as_text = True
+    def waiting(self, status: str) -> str:
+        """No HTML."""
+        return ""
+
+    def live(self, text: str) -> str:
+        """No HTML."""
+        return ""
+
+    def whole(self, reply: Reply, note: str) -> tuple[str, str]:
+        """The plain text alone, without the note."""
+        return "", markdown.plain(reply.text)
 
 
 class Code(Format):

@@ -17,7 +17,8 @@
 const STRINGS = {
   en: {
     panel: "Chat", log: "Conversation", you: "You", assistant: "Assistant", composer: "Message",
-    placeholder: "Ask something. / for commands, @ for variables", send: "Send", stop: "Stop",
+    placeholder: "Ask something. @ for variables", send: "Send", stop: "Stop",
+    placeholderWithCommands: "Ask something. / for commands, @ for variables",
     model: "Model", conversation: "Conversation", fresh: "New conversation",
     undo: "Undo the last exchange", retry: "Retry", retryIn: "Retry in {n}", edit: "Edit",
     copy: "Copy", copied: "Copied", copyFailed: "The browser did not let us copy",
@@ -38,8 +39,9 @@ const STRINGS = {
   },
   ru: {
     panel: "Чат", log: "Беседа", you: "Вы", assistant: "Ассистент", composer: "Сообщение",
-    placeholder: "Спросите о чём-нибудь. / команды, @ переменные", send: "Отправить",
-    stop: "Остановить", model: "Модель", conversation: "Беседа", fresh: "Новая беседа",
+    placeholder: "Спросите о чём-нибудь. @ переменные",
+    placeholderWithCommands: "Спросите о чём-нибудь. / команды, @ переменные",
+    send: "Отправить", stop: "Остановить", model: "Модель", conversation: "Беседа", fresh: "Новая беседа",
     undo: "Отменить последний обмен", retry: "Повторить", retryIn: "Повторить через {n}",
     edit: "Изменить", copy: "Копировать", copied: "Скопировано",
     copyFailed: "Браузер не дал скопировать", copyCode: "Копировать код", insert: "Вставить ниже",
@@ -994,7 +996,8 @@ class View {
     this.stopButton.hidden = !this.isBusy;
     if (hadStop && !this.isBusy) this.box.focus();
     this.log.setAttribute("aria-busy", String(this.isBusy));
-    this.box.placeholder = ui.placeholder || words.placeholder;
+    this.box.placeholder = ui.placeholder ||
+      words[snapshot.commands?.length ? "placeholderWithCommands" : "placeholder"];
     const height = /^(\d{1,4}(?:\.\d+)?)(px|r?em|[ds]?vh)?$/.exec(String(ui.height ?? ""));
     if (height) this.root.style.setProperty("--gp-height", height[1] + (height[2] ?? "px"));
     options(this.conversation, snapshot.names ?? [], snapshot.conversation ?? "");

@@ -7,6 +7,7 @@ conversation's window is in a trait; the cell's saved outputs are the transcript
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from IPython.core.getipython import get_ipython
 from gprochat_magic import engine
 from gprochat_magic.chat import Chat
 from gprochat_magic.errors import ConfigError
-from gprochat_magic.notebook import shown
+from gprochat_magic.notebook import looks, shown
 from gprochat_magic.notebook.basic import BasicPanel
 from gprochat_magic.notebook.desk import Desk, free
 from gprochat_magic.notebook.protocol import Message
-from gprochat_magic.notebook.sheet import HINT, Sheet, has_page, put_out
+from gprochat_magic.notebook.sheet import HINT, Sheet, has_page, put_out, succeed
 from gprochat_magic.notebook.talk import State
 
 PATIENCE = 3.0
@@ -42,12 +43,13 @@ class ChatPanel(anywidget.AnyWidget):
     - `ui`: "panel"; "basic" for one of plain ipywidgets, where the server of the notebook lacks
       anywidget; "static" for the transcript alone. Left out, "panel" where a screen can use one,
       and "static" where a notebook is run without one.
-    - `height`: how high it may grow, a number with px, em, rem or vh.
+    - `height`: how high it may grow, a number of pixels, or one with px, em, rem or vh.
     - `placeholder`: what stands in the empty box.
     - `suggestions`: prompts that are offered while the conversation is empty, four at most.
 
-    `close()` takes it away; a reply on its way goes on, into the conversation. Raises `ConfigError`
-    for a `ui` or a name that cannot be, and for options that a transcript has no use for.
+    `close()` takes it away; a reply on its way goes on, into the conversation. The cell that made
+    it, run again, closes it. Raises `ConfigError` for an option or a name that cannot be, and for
+    options that a transcript has no use for.
 
     ChatPanel("review", height="20em", suggestions=["What changed?", "What could break?"])
     """
@@ -78,16 +80,17 @@ class ChatPanel(anywidget.AnyWidget):
         conversation: str = "",
         *,
         ui: str = "",
-        height: str = "",
+        height: str | float = "",
         placeholder: str = "",
-        suggestions: tuple[str, ...] | list[str] = (),
+        suggestions: Sequence[str] = (),
     ) -> None:
-        wishes = {"height": height, "placeholder": placeholder, "suggestions": list(suggestions)}
+        wanted = looks.checked(height=height, placeholder=placeholder, suggestions=suggestions)
         self._sheet = Sheet()
         self._hint = ""
         self._desk = Desk(self, conversation)
-        super().__init__(snapshot=self._desk.seat.snapshot(), ui=wishes)
+        super().__init__(snapshot=self._desk.seat.snapshot(), ui=wanted)
         free(self)
+        succeed(self)
         self.on_msg(lambda widget, content, buffers: self._desk.receive(content))
         self._desk.open()
 
@@ -123,7 +126,8 @@ class ChatPanel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Take the panel away. A reply on its way goes on, into the conversation."""
-        self._desk.close()
+        if hasattr(self, "_desk"):  # one that could not be made is closed too
+            self._desk.close()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -135,8 +139,9 @@ class ChatPanel(anywidget.AnyWidget):
         return {**data, **_transcript(self._desk, "")}, metadata
 
     def _ipython_display_(self, **kwargs: Any) -> None:
-        data, metadata = self._repr_mimebundle_() or ({}, {})
-        put_out(self, data, metadata, name=self._desk.seat.talk.line.conversation.name)
+        if self.comm is not None:
+            data, metadata = self._repr_mimebundle_() or ({}, {})
+            put_out(data, metadata, name=self._desk.seat.talk.line.conversation.name)
         self._sheet.put_out(_transcript(self._desk, ""))
         engine.shared().submit(self._look_for_page())
 

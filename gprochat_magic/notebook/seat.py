@@ -129,7 +129,10 @@ class Seat:
         talk = self.talk
         turns = tuple((turn.id, turn.state, turn.stale) for turn in talk.line.conversation.line())
         lost = talk.lost.id if talk.lost else None
-        seen = talk.line, turns, lost, talk.live.rid if talk.live else None
+        # A run is told of by a message of its own, and then with its turn: a long talk is not sent
+        # for each.
+        placed = talk.live is not None and any(talk.live.turn.id == turn[0] for turn in turns)
+        seen = talk.line, turns, lost, talk.live.rid if talk.live and placed else None
         if self._closed:
             return
         if seen != self._signature or anew:

@@ -24,39 +24,32 @@ class Closable(Protocol):
         """Take it away."""
 
 
-_placed: dict[str, tuple[int, list[Closable]]] = {}
-"""The panels of each cell, and which run of the cell showed them."""
+_made: dict[str, tuple[int, list[Closable]]] = {}
+"""The panels that each cell made, and in which run of the cell."""
 
 
-def put_out(
-    panel: Closable,
-    data: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-    *,
-    name: str,
-) -> None:
-    """Show a panel's bundle in the cell that runs, in place of those that it showed before.
-
-    For readers without a panel, the bundle's own text and HTML become a note.
-    """
-    _close_earlier(panel)
-    note = f"Chat panel: {name}. It works once this cell has run; a transcript is below."
-    notes = {"text/plain": note, "text/html": f"<p>{escape(note, quote=False)}</p>"}
-    display({**data, **notes}, metadata=dict(metadata), raw=True)  # type: ignore[no-untyped-call]
-
-
-def _close_earlier(panel: Closable) -> None:
-    """Close what an earlier run of this cell has shown: its views went with its output."""
+def succeed(panel: Closable) -> None:
+    """Close what an earlier run of this cell has made: its views went with its output."""
     cell, shell = cell_id(), get_ipython()
     if not cell or shell is None:
         return
     count = shell.execution_count
-    run, panels = _placed.get(cell, (count, []))
+    run, panels = _made.get(cell, (count, []))
     if run != count:
         for each in panels:
             each.close()
         panels = []
-    _placed[cell] = count, [*panels, panel]
+    _made[cell] = count, [*panels, panel]
+
+
+def put_out(data: Mapping[str, Any], metadata: Mapping[str, Any], *, name: str) -> None:
+    """Show a panel's bundle in the cell that runs.
+
+    For readers without a panel, the bundle's own text and HTML become a note.
+    """
+    note = f"Chat panel: {name}. It works once this cell has run; a transcript is below."
+    notes = {"text/plain": note, "text/html": f"<p>{escape(note, quote=False)}</p>"}
+    display({**data, **notes}, metadata=dict(metadata), raw=True)  # type: ignore[no-untyped-call]
 
 
 class Sheet:

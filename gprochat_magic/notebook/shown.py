@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -15,6 +16,7 @@ MOST_KEPT = 200
 """Turns that a saved notebook holds; export writes all."""
 _RENDERED = 2_000
 """Rendered replies that are remembered."""
+_HEADING = re.compile(r'<h[1-6] dir="auto">(.*?)</h[1-6]>', re.DOTALL)
 
 
 class Rendering:
@@ -24,15 +26,20 @@ class Rendering:
         self._known: dict[tuple[str, int, bool], str] = {}
 
     def reply(self, turn: Turn, *, still: bool = False) -> str:
-        """The reply as safe HTML; `still` without colours and without work for MathJax."""
+        """The reply as safe HTML; `still` without colours, headings and work for MathJax."""
         # The text of a turn only grows until it is settled.
         key = turn.id, len(turn.reply), still
         if key not in self._known:
             if len(self._known) >= _RENDERED:
                 self._known.pop(next(iter(self._known)))
             text = turn.reply
-            self._known[key] = markdown.Growing().update(text) if still else markdown.render(text)
+            self._known[key] = _still(text) if still else markdown.render(text)
         return self._known[key]
+
+
+def _still(text: str) -> str:
+    # A front end's table of contents lists the headings of outputs, and is drawn anew with each.
+    return _HEADING.sub(r'<p dir="auto"><strong>\1</strong></p>', markdown.Growing().update(text))
 
 
 def prompt_html(text: str) -> str:
@@ -41,14 +48,13 @@ def prompt_html(text: str) -> str:
     return f'<p dir="auto">{"<br>".join(lines)}</p>'
 
 
-def user_message(turn: Turn, *, number: int = 0, text: str | None = None) -> Shown:
+def user_message(turn: Turn, *, number: int = 0) -> Shown:
     """The message for a turn's prompt."""
-    shown = turn.prompt if text is None else text
     return {
         "id": f"{turn.id}.u",
         "role": "user",
-        "html": prompt_html(shown),
-        "text": shown,
+        "html": prompt_html(turn.prompt),
+        "text": turn.prompt,
         "status": "complete",
         "error": "",
         "meta": {},
@@ -126,11 +132,8 @@ def transcript(
         notes.append(f"{left_out} earlier turns are left out; %gprochat export FILE writes all.")
     noted = "".join(f"<p>{escape(note, quote=False)}</p>" for note in notes)
     body = "".join(_turn_html(turn, rendering) for turn in kept)
-    html = (
-        '<div class="gprochat mathjax_ignore tex2jax_ignore">'
-        f"{noted}<details><summary>{escape(heading, quote=False)}</summary>{body}</details>"
-        f"<style>{markdown.LAYOUT}</style></div>"
-    )
+    summary = f"<summary>{escape(heading, quote=False)}</summary>"
+    html = markdown.document("", body=f"{noted}<details>{summary}{body}</details>")
     return {"text/html": html, "text/plain": "\n\n".join([heading, *notes, *map(_plain, kept)])}
 
 

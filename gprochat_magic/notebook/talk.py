@@ -74,9 +74,8 @@ class Live:
     frozen: int = 0
     drawn: int = 0
     sent: int = 0
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
     arrived: float = 0.0
-    first: float | None = None
     due: float = 0.0
     timer: asyncio.TimerHandle | None = None
 
@@ -112,11 +111,6 @@ class Talk:
         self.listeners: list[Listener] = []
         self._jobs: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
-
-    @property
-    def waiting(self) -> int:
-        """How many prompts wait."""
-        return len(self._jobs)
 
     def add(self, job: Job) -> bool:
         """Have a prompt sent after those before it; says whether there was room."""
@@ -214,8 +208,8 @@ class Talk:
     def _grow(self, live: Live, piece: str) -> None:
         live.text += piece
         live.arrived = time.monotonic()
-        if live.first is None:
-            live.first = live.arrived - live.began
+        if live.began is None:
+            live.began = live.arrived
             if self.state == "waiting":
                 self._become("streaming")
             self._flush(live)
@@ -253,13 +247,14 @@ class Talk:
             turn.state = "failed" if error is not None and not stopped else "interrupted"
         if error is not None and not stopped:
             turn.error = turn.error or error.message
-        if live.first is not None:
-            self.firsts[turn.id] = live.first
+        if live.began is not None:
+            # Like the turn's own time, it does not count the wait for its place.
+            self.firsts[turn.id] = max(0.0, turn.elapsed - (live.arrived - live.began))
         notes = list(live.run.reply().notes) if live.run else []
         if all(turn is not each for each in self.line.conversation.line()):
             self.lost, self.lost_from = turn, job.again
         self.live = None
-        message = shown.reply_message(turn, self.rendering, first=live.first)
+        message = shown.reply_message(turn, self.rendering, first=self.firsts.get(turn.id))
         self._number(live, {"t": "done", "message": message, "notes": notes})
         if error is not None and not stopped:
             self._number(live, {"t": "err", **protocol.failure(error)})

@@ -134,12 +134,13 @@ def values_of(record: Record) -> list[Any]:
 
 def checksum(conversation: str, values: Iterable[Any]) -> bytes:
     """The SHA-256 of a turn in its conversation, over values in the order of `COLUMNS`."""
-    parts: list[bytes] = []
+    sums = sha256()
     for value in (conversation, *values):
         data = b"" if value is None else str(value).encode()
         # The length keeps two fields from trading text unnoticed.
-        parts += (b"none" if value is None else b"%d:" % len(data), data)
-    return sha256(b"".join(parts)).digest()
+        sums.update(b"none" if value is None else b"%d:" % len(data))
+        sums.update(data)
+    return sums.digest()
 
 
 def record_from(row: sqlite3.Row, conversation: str) -> Record:

@@ -7,7 +7,9 @@ is a server of its own, so the gateway in the kernel is part of what is measured
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -149,7 +151,11 @@ def rows(
     seconds: float = 5.0,
 ) -> list[Row]:
     """Measure everything in one kernel. Sizes in bytes; `seconds` is how long a reply takes."""
-    with serving() as model, kernel(**_environment(model)) as k:
+    with (
+        serving() as model,
+        tempfile.TemporaryDirectory() as folder,
+        kernel(**_environment(model, folder)) as k,
+    ):
         k.run(BARE)
         for cell in ("%gprochat hello", f"await bare({model.url!r})"):
             watched(k, model, cell)
@@ -161,8 +167,10 @@ def rows(
         ]
 
 
-def _environment(model: Model) -> dict[str, Any]:
-    return {"GPROCHAT_BACKEND": f"{model.url}#m"}
+def _environment(model: Model, folder: str) -> dict[str, Any]:
+    # A history in memory would count as memory that the kernel grows by.
+    store = str(Path(folder) / "history.sqlite")
+    return {"GPROCHAT_BACKEND": f"{model.url}#m", "GPROCHAT_STORE": store}
 
 
 def main(rounds: int = 15, **sizes: Any) -> int:

@@ -36,6 +36,7 @@ def test_other_views_and_panels_show_the_same(
     expect(bodies).to_have_text(["one two"] * 3)
     replies.go_on.set()
     expect(bodies).to_have_text(["one two three"] * 3)
+    expect(page.page.locator("[data-gp='send']:visible")).to_have_count(3)
 
     replies.to["long"] = ["kept "] * 3_000
     send(page, "long", 2)

@@ -74,7 +74,6 @@ WORDS = [
     "id=",
     "<a",
 ]
-_STYLES = frozenset({markdown.STYLE, markdown.LAYOUT})
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -104,7 +103,7 @@ def run(data: bytes) -> None:
         markdown.document(text, note=text, live=True),
         markdown.document(text, note=text),
     ):
-        walls.checked(html, styles=_STYLES)
+        walls.checked(html, styled=True)
     check_fences(text)
     check_growing(text)
     check_terminal(text)

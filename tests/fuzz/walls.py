@@ -7,6 +7,8 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
+from gprochat_magic import markdown
+
 _AUTO = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table"}
 _BARE = {"blockquote", "br", "code", "em", "hr", "li", "pre", "s", "strong", "bdi", "small"}
 _BARE |= {"table", "tbody", "td", "th", "thead", "tr", "div", "span", "a", "style"} | _AUTO
@@ -27,8 +29,8 @@ _VALUES = {
 }
 
 
-def checked(html: str, *, styles: frozenset[str] = frozenset()) -> Any:
-    """The body of a page with this HTML in it; `styles` are the style sheets that may be there.
+def checked(html: str, *, styled: bool = False) -> Any:
+    """The body of a page with this HTML in it; `styled` allows style sheets of our rules.
 
     Raises `AssertionError` for any element, attribute, class, target or comment off the list.
     """
@@ -40,7 +42,7 @@ def checked(html: str, *, styles: frozenset[str] = frozenset()) -> Any:
     assert not body.attributes, body.attributes
     for node in body.traverse(include_text=False):
         if node.tag != "body":
-            _check(node, styles)
+            _check(node, styled=styled)
     return body
 
 
@@ -49,11 +51,18 @@ def code_of(body: Any) -> list[str]:
     return [node.text(deep=True) for node in body.css("pre > code")]
 
 
-def _check(node: Any, styles: frozenset[str]) -> None:
+def is_ours(sheet: str) -> bool:
+    """Whether a style sheet is made of the renderer's rules alone."""
+    rules = re.findall(r"[^{}]*\{[^{}]*\}", sheet)
+    return "".join(rules) == sheet and set(rules) <= set(markdown.RULES)
+
+
+def _check(node: Any, *, styled: bool) -> None:
     tag = node.tag
     assert tag in _BARE, tag
     if tag == "style":
-        assert node.text(deep=True) in styles, node.html
+        assert styled, node.html
+        assert is_ours(node.text(deep=True)), node.html
     for name, value in node.attributes.items():
         _check_attribute(tag, name, value or "")
     if tag == "a":

@@ -107,3 +107,11 @@ def test_prompts_are_sent_as_typed(far: Served, terminal: Terminal) -> None:
         terminal.run(f"%gprochat -n 0 {prompt}")
 
         assert far.backend.prompts[-1] == prompt
+
+
+def test_a_panel_needs_a_notebook(terminal: Terminal) -> None:
+    """The conversation is shown as it stands, and what to do instead."""
+    written = terminal.run("%gprochat panel")
+
+    assert "0 turns" in written
+    assert "A panel needs a notebook; here, %gprochat TEXT asks." in written

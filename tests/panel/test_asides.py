@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -61,3 +61,26 @@ def test_prose_behind_a_slash_is_a_prompt(
     answered(panel, sent, "/history of Rome")
 
     assert far.backend.prompts == ["/history of Rome"]
+
+
+def test_a_slip_is_not_sent(loaded: None, panel: Any, sent: Sent, far: Served) -> None:
+    """One word that is nearly a subcommand is refused, with the one that was meant."""
+    panel._handle_custom_msg({"t": "send", "nonce": "n", "text": "/modles"}, [])
+    [error] = sent.wait("err")
+
+    assert "n" == error["nonce"]
+    assert "models" in error["text"]
+    assert [] == far.backend.asked
+
+
+def test_a_panel_with_its_own_conversation_refuses_them(
+    loaded: None, make: Callable[..., Any], sent: Sent, far: Served
+) -> None:
+    """They are about the conversation in use; what was typed goes back, and no model is asked."""
+    panel = make("review")
+    panel._handle_custom_msg({"t": "send", "nonce": "n", "text": "/history"}, [])
+    [error] = sent.wait("err")
+
+    assert ("n", "Run it in a cell: %gprochat history") == (error["nonce"], error["hint"])
+    assert [] == panel.snapshot["commands"]
+    assert [] == far.backend.asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,12 +118,40 @@ def test_names_that_are_taken(
     assert ("chat-4", "chat-3", "chat-2", "chat") == basic._names.options
 
 
+@pytest.mark.parametrize("ui", ["panel", "basic"])
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ({"height": "lots"}, "not 'lots'"),
+        ({"height": "12345px"}, "height is a number"),
+        ({"height": True}, "height is a number"),
+        ({"placeholder": 5}, "placeholder is a text"),
+        ({"suggestions": "one"}, "list of prompts"),
+        ({"suggestions": [1]}, "list of prompts"),
+        ({"suggestions": None}, "list of prompts"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(
+    sent: Sent, far: Served, ui: str, option: dict[str, Any], why: str
+) -> None:
+    """It is named before there is a panel, and nothing of one is left."""
+    with pytest.raises(ConfigError, match=why):
+        ChatPanel(ui=ui, **option)
+    gc.collect()
+
+    assert [] == sent.messages()
+
+
 def test_options_are_taken_or_refused(sent: Sent, far: Served) -> None:
-    """A transcript has no height; a `ui` is one of three."""
+    """A transcript has no height; a `ui` is one of three; a number of pixels is a height."""
     with pytest.raises(ConfigError, match="no height"):
         ChatPanel(ui="static", height="20em")
     with pytest.raises(ConfigError, match="ui is one of"):
         ChatPanel(ui="fancy")
+    panel = ChatPanel(ui="panel", height=400, suggestions=("a",))
+    panel.close()
+
+    assert ("400px", ["a"]) == (panel.ui["height"], panel.ui["suggestions"])
 
 
 def test_the_cell_has_the_widget_a_note_and_a_transcript(

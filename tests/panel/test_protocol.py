@@ -57,6 +57,25 @@ def test_a_run_is_opened_streamed_and_done_once(panel: Any, sent: Sent, far: Ser
     assert "idle" == panel.state
 
 
+def test_a_turn_sends_the_conversation_twice(panel: Any, sent: Sent, far: Served) -> None:
+    """Once with its prompt and once with its reply: a long talk is a long message."""
+    ask(panel)
+    sent.wait("done")
+    settled(panel)
+    before = len(sent.all)
+    far.backend.pieces, far.backend.pause = ["x "] * 20, 0.01
+    ask(panel, nonce="n2")
+    sent.wait("done", 2)
+    settled(panel)
+
+    states = [data["state"] for _, data in sent.all[before:] if data.get("method") == "update"]
+    runs = [state["snapshot"]["run"] for state in states if "snapshot" in state]
+    assert [sent.messages("open")[1]["rid"], None] == runs
+    assert ["waiting", "streaming", "idle"] == list(
+        dict.fromkeys(state["state"] for state in states if "state" in state)
+    )
+
+
 def test_deltas_are_few(panel: Any, sent: Sent, far: Served) -> None:
     """A burst of 5,000 pieces is a handful of messages and its text is exact."""
     far.backend.pieces = ["word "] * 5_000
@@ -331,6 +350,21 @@ def test_the_panel_follows_the_conversation_in_use(panel: Any, sent: Sent, far: 
 
     assert "review" == conversations.shared().current.conversation.name
     assert "review" == settled(panel)["conversation"]
+
+
+def test_a_panel_with_its_own_conversation_leaves_the_one_in_use(
+    make: Callable[..., Any], sent: Sent, far: Served
+) -> None:
+    """What is begun or picked in it is shown there, and the magics stay where they are."""
+    panel = make("review")
+    in_use = conversations.shared().current
+    for count, (kind, name) in enumerate([("new", "other"), ("use", "review")], 1):
+        panel._handle_custom_msg({"t": kind, "name": name}, [])
+        ask(panel, "there", name)
+        sent.wait("done", count)
+
+        assert name == settled(panel)["conversation"]
+        assert in_use is conversations.shared().current
 
 
 def test_nothing_secret_is_in_the_state(panel: Any, sent: Sent, far: Served) -> None:

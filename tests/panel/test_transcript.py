@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from gprochat_magic.notebook import panel as panels
 from gprochat_magic.notebook import shown
 from gprochat_magic.notebook.sheet import HINT
 from tests.gateways import Served
-from tests.kernels import kernel
+from tests.kernels import Kernel, kernel
 from tests.panel.conftest import Sent
 
 CELLS = [
@@ -99,6 +100,28 @@ def test_in_colab_the_widget_manager_is_asked_for(far: Served) -> None:
     assert "Chat panel" in panel["data"]["text/plain"]
 
 
+def run_in(k: Kernel, cell: str, code: str) -> list[dict[str, Any]]:
+    """Run a cell that the front end names, with a page to show it; what it displays."""
+    content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+    message = k.client.session.msg("execute_request", content, metadata={"cellId": cell})
+    k.client.shell_channel.send(message)
+    return k.finish(message["header"]["msg_id"]).shown
+
+
+def test_a_panel_lives_as_long_as_the_run_of_the_cell_that_made_it(far: Served) -> None:
+    """Shown by another cell, however often, it is the same; made anew, the old one is closed."""
+    with kernel(**far.environment) as k:
+        run_in(k, "makes", "from gprochat_magic import ChatPanel\nold = p = ChatPanel()")
+        models = {run_in(k, "shows", "p")[0][VIEW]["model_id"] for _ in range(3)}
+        assert k.value("p.comm is not None")
+        run_in(k, "makes", "p = ChatPanel(); p")
+        assert k.value("(p.comm is not None, old.comm is None)") == (True, True)
+        [still] = run_in(k, "shows", "old")
+
+    assert 1 == len(models)
+    assert "0 turns" in still["text/plain"]
+
+
 async def nothing() -> None:
     pass
 
@@ -146,3 +169,15 @@ def test_hostile_text_is_text_in_the_transcript() -> None:
 
     assert "<script" not in html
     assert "<img" not in html
+
+
+def test_a_transcript_has_no_headings() -> None:
+    """Those of the replies are not in the front end's table of contents a second time."""
+    conversation = Conversation("talk")
+    conversation.append(Turn("q", reply="# One *x*\n\ntwo\nlines\n---\n\n`<h2>`", state="complete"))
+    html = shown.transcript(conversation, shown.Rendering())["text/html"]
+
+    assert not re.search("<h[1-6]", html)
+    assert "<strong>One <em>x</em></strong>" in html
+    assert "<strong>two\nlines</strong>" in html
+    assert "<code>&lt;h2&gt;</code>" in html

@@ -196,6 +196,21 @@ def test_stop_while_a_reply_of_a_cell_is_waited_for(panel: Any, sent: Sent, far:
     assert ["from a cell"] == far.backend.prompts
 
 
+def test_times_are_told_without_the_wait_for_a_place(panel: Any, sent: Sent, far: Served) -> None:
+    """The first text of a prompt that waited for a cell's reply came within its reply's time."""
+    far.backend.pieces, far.backend.pause = ["x "] * 50, 0.01
+    cell = threading.Thread(target=lambda: Chat().ask_blocking("from a cell"))
+    cell.start()
+    with far.backend.changed:
+        assert far.backend.changed.wait_for(lambda: far.backend.asked, 10)
+    far.backend.pieces = ["ok"]
+    ask(panel)
+    [done] = sent.wait("done")
+    cell.join()
+
+    assert 0 <= done["message"]["meta"]["first"] <= done["message"]["meta"]["elapsed"]
+
+
 def test_what_waits_when_everything_stops_is_given_back(
     panel: Any, sent: Sent, far: Served
 ) -> None:

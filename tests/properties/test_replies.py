@@ -31,8 +31,7 @@ def replies(draw: st.DrawFn) -> str:
 @given(replies(), st.booleans())
 def test_F120_nothing_live_in_a_browser(text: str, live: bool) -> None:
     """By a browser's own rules no element, attribute or target off the list, and none is moved."""
-    styles = frozenset({markdown.STYLE, markdown.LAYOUT})
-    body = walls.checked(markdown.document(text, note=text, live=live), styles=styles)
+    body = walls.checked(markdown.document(text, note=text, live=live), styled=True)
 
     assert ["gprochat mathjax_ignore tex2jax_ignore"] == [
         node.attributes.get("class") for node in body.iter(include_text=False)

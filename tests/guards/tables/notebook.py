@@ -193,13 +193,13 @@ GUARDS = (
     Guard(
         "a press wakes the reader",
         "stream.py",
-        "        box.put(_PRESS)\n",
+        "        self.put(_PRESS)\n",
         "        pass\n",
         (_STREAM + "test_F60_a_press_wakes_a_reader_at_once",),
     ),
     Guard(
         "a press does not raise in the middle",
-        "stream.py",
+        "presses.py",
         "    signal.signal(signal.SIGINT, press)\n",
         "",
         (_STREAM + "test_F60_a_press_hands_out_what_came_and_raises",),
@@ -213,14 +213,14 @@ GUARDS = (
     ),
     Guard(
         "the host's handler is put back",
-        "stream.py",
+        "presses.py",
         "            signal.signal(signal.SIGINT, presses.before)\n",
         "            pass\n",
         (_STREAM + "test_F60_a_press_hands_out_what_came_and_raises",),
     ),
     Guard(
         "the third press escapes",
-        "stream.py",
+        "presses.py",
         "if presses.count >= 3:",
         "if False:",
         (_STREAM + "test_the_third_press_escapes_a_source_that_will_not_close",),

@@ -24,6 +24,27 @@ GUARDS = (
         ),
     ),
     Guard(
+        "only a part of a long reply is parsed at a time",
+        "markdown.py",
+        "while (end := at + max(_PORTION, len(rest))) < len(source):",
+        "while (end := at + 10**9) < len(source):",
+        (_MARKDOWN + "::TestBounds::test_a_long_reply_is_read_in_portions",),
+    ),
+    Guard(
+        "a definition that a portion cuts is not kept",
+        "markdown.py",
+        '        if reference["map"][1] <= line\n',
+        "",
+        (_MARKDOWN + "::TestBounds::test_a_definition_cut_in_two_is_whole",),
+    ),
+    Guard(
+        "a transcript adds nothing to the table of contents",
+        "notebook/shown.py",
+        "return _HEADING.sub(r'<p dir=\"auto\"><strong>\\1</strong></p>', ",
+        "return str(",
+        ("tests/panel/test_transcript.py::test_a_transcript_has_no_headings",),
+    ),
+    Guard(
         "the second wall: all passes nh3",
         "markup.py",
         "return _CLEANER.clean(html)",
