@@ -484,6 +484,7 @@ class View {
   articles = /** @type {Map<string, any>} */ (new Map());
   timers = new Map();
   offline = "";
+  session = "";
   editing = "";
   stopping = false;
   // Scrolling: whether the end is followed, whether something came since, where it was.
@@ -577,11 +578,13 @@ class View {
     from("change:state", () => model.get("state") === "stopping" && this.answered());
     from("change:ui", () => this.show());
     from("comm_live_update", () => model.comm_live === false && this.goOffline("gone"));
-    for (const name of ["statusChanged", "connectionStatusChanged"]) {
-      const slot = (/** @type {any} */ _, /** @type {string} */ status) => this.kernelSays(status);
-      const changed = this.host.kernel?.[name];
-      changed?.connect?.(slot);
-      atEnd(() => changed?.disconnect?.(slot));
+    const says = (/** @type {any} */ _, /** @type {string} */ status) => this.kernelSays(status);
+    const sent = (/** @type {any} */ _, /** @type {any} */ { header }) => this.kernelIs(header);
+    const slots = { statusChanged: says, connectionStatusChanged: says, iopubMessage: sent };
+    for (const [name, slot] of Object.entries(slots)) {
+      const source = this.host.kernel?.[name];
+      source?.connect?.(slot);
+      atEnd(() => source?.disconnect?.(slot));
     }
     // The front end's shortcuts must not see our keys: Shift+Enter would run this very cell.
     for (const kind of ["keydown", "keyup", "keypress"])
@@ -1119,6 +1122,13 @@ class View {
       this.goOffline("gone");
     if (status === "disconnected" && !this.offline) this.goOffline("lost");
     if (status === "connected" && this.offline === "lost") this.goOnline();
+  }
+
+  kernelIs(/** @type {{ msg_type: string, session: string }} */ { msg_type, session }) {
+    // That it starts may be said before the server listens: its next message tells it from the old.
+    if (msg_type !== "status" || this.offline === "gone") return;
+    if (this.session && this.session !== session) this.goOffline("gone");
+    this.session = session;
   }
 
   goOffline(/** @type {"gone"|"lost"} */ why) {

@@ -31,7 +31,8 @@ THEMES = {
 NOTEBOOK = """({
   kernel: { interrupt: () => { window.interrupted = true; return Promise.resolve(); },
     statusChanged: { connect(f) { window.status_ = f; }, disconnect() { window.status_ = null; } },
-    connectionStatusChanged: { connect(f) { window.line_ = f; }, disconnect() {} } },
+    connectionStatusChanged: { connect(f) { window.line_ = f; }, disconnect() {} },
+    iopubMessage: { connect(f) { window.iopub_ = f; }, disconnect() { window.iopub_ = null; } } },
   context: { save() { window.saved = true; }, model: { sharedModel: { cells: [],
     insertCell(at, cell) {
     this.cells.splice(at, 0, cell); (window.inserted ??= []).push([at, cell]); return cell; } } } },

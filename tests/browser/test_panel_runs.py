@@ -317,7 +317,7 @@ def test_waiting_for_another_attempt_is_said(panel: Mounted) -> None:
     expect(panel.at("msg").last).not_to_contain_text("Busy.")
 
 
-@pytest.mark.parametrize("way", ["send", "status", "comm"])
+@pytest.mark.parametrize("way", ["send", "status", "comm", "session"])
 def test_F78_a_restarted_kernel_is_said_and_the_draft_kept(panel: Mounted, way: str) -> None:
     """Without its kernel the panel says so, and keeps what was typed, over a reload too."""
     panel.open(manager=NOTEBOOK).box.fill("precious")
@@ -326,6 +326,9 @@ def test_F78_a_restarted_kernel_is_said_and_the_draft_kept(panel: Mounted, way: 
         panel.box.press("Enter")
     elif way == "status":
         panel.page.evaluate("status_(null, 'restarting')")
+    elif way == "session":
+        panel.page.evaluate("""() => ["old", "old", "new"].forEach((session) =>
+          iopub_(null, { header: { msg_type: "status", session } }))""")
     else:
         panel.page.evaluate("model.comm_live = false; model.fire('comm_live_update')")
 
@@ -389,7 +392,16 @@ def test_a_closed_view_leaves_nothing_behind(panel: Mounted) -> None:
 
     assert panel.page.evaluate("[...alive]") == []
     assert panel.page.evaluate("Object.values(model.on_).flat().length") == 0
-    assert panel.page.evaluate("window.status_") is None
+    assert panel.page.evaluate("[window.status_, window.iopub_]") == [None, None]
+
+
+def test_messages_of_one_kernel_are_no_restart(panel: Mounted) -> None:
+    """Only another session of a kernel's own status is another kernel."""
+    panel.open(manager=NOTEBOOK)
+    panel.page.evaluate("""() => [["status", "a"], ["status", "a"], ["stream", "b"], ["status", "a"]]
+      .forEach(([msg_type, session]) => iopub_(null, { header: { msg_type, session } }))""")
+
+    expect(panel.page.get_by_role("alert")).to_have_text("")
 
 
 def test_unknown_messages_are_ignored(panel: Mounted) -> None:
