@@ -398,8 +398,8 @@ def test_a_closed_view_leaves_nothing_behind(panel: Mounted) -> None:
 def test_messages_of_one_kernel_are_no_restart(panel: Mounted) -> None:
     """Only another session of a kernel's own status is another kernel."""
     panel.open(manager=NOTEBOOK)
-    panel.page.evaluate("""() => [["status", "a"], ["status", "a"], ["stream", "b"], ["status", "a"]]
-      .forEach(([msg_type, session]) => iopub_(null, { header: { msg_type, session } }))""")
+    panel.page.evaluate("""() => [["status", "a"], ["stream", "b"], ["status", "a"]].forEach(
+      ([msg_type, session]) => iopub_(null, { header: { msg_type, session } }))""")
 
     expect(panel.page.get_by_role("alert")).to_have_text("")
 
