@@ -579,7 +579,8 @@ class View {
     from("change:ui", () => this.show());
     from("comm_live_update", () => model.comm_live === false && this.goOffline("gone"));
     const says = (/** @type {any} */ _, /** @type {string} */ status) => this.kernelSays(status);
-    const sent = (/** @type {any} */ _, /** @type {any} */ { header }) => this.kernelIs(header);
+    const sent = (/** @type {any} */ _, /** @type {any} */ { header }) =>
+      header.msg_type === "status" && this.kernelIs(header.session);
     const slots = { statusChanged: says, connectionStatusChanged: says, iopubMessage: sent };
     for (const [name, slot] of Object.entries(slots)) {
       const source = this.host.kernel?.[name];
@@ -1110,6 +1111,9 @@ class View {
   busyKernel() {
     const { words, host } = this;
     if (!this.isBusy || (this.live && !this.stopping)) return;
+    // What goes to a subshell of a kernel that is no more is never answered; this is, by whoever is.
+    Promise.resolve(host.kernel?.requestKernelInfo?.()).then(
+      (/** @type {any} */ reply) => reply && this.kernelIs(reply.header.session), () => {});
     if (!host.canInterrupt) return this.warn(`${words.kernelBusy} ${words.byHand}`);
     const interrupt = () => Promise.resolve(host.kernel.interrupt()).then(
       () => this.warn(""), () => this.warn(words.interruptFailed));
@@ -1124,9 +1128,9 @@ class View {
     if (status === "connected" && this.offline === "lost") this.goOnline();
   }
 
-  kernelIs(/** @type {{ msg_type: string, session: string }} */ { msg_type, session }) {
+  kernelIs(/** @type {string} */ session) {
     // That it starts may be said before the server listens: its next message tells it from the old.
-    if (msg_type !== "status" || this.offline === "gone") return;
+    if (this.offline === "gone") return;
     if (this.session && this.session !== session) this.goOffline("gone");
     this.session = session;
   }

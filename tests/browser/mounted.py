@@ -30,6 +30,7 @@ THEMES = {
 # What JupyterLab offers to a widget.
 NOTEBOOK = """({
   kernel: { interrupt: () => { window.interrupted = true; return Promise.resolve(); },
+    requestKernelInfo: () => Promise.resolve({ header: { session: window.kernel_ ?? "old" } }),
     statusChanged: { connect(f) { window.status_ = f; }, disconnect() { window.status_ = null; } },
     connectionStatusChanged: { connect(f) { window.line_ = f; }, disconnect() {} },
     iopubMessage: { connect(f) { window.iopub_ = f; }, disconnect() { window.iopub_ = null; } } },

@@ -317,7 +317,7 @@ def test_waiting_for_another_attempt_is_said(panel: Mounted) -> None:
     expect(panel.at("msg").last).not_to_contain_text("Busy.")
 
 
-@pytest.mark.parametrize("way", ["send", "status", "comm", "session"])
+@pytest.mark.parametrize("way", ["send", "status", "comm", "session", "silence"])
 def test_F78_a_restarted_kernel_is_said_and_the_draft_kept(panel: Mounted, way: str) -> None:
     """Without its kernel the panel says so, and keeps what was typed, over a reload too."""
     panel.open(manager=NOTEBOOK).box.fill("precious")
@@ -326,6 +326,11 @@ def test_F78_a_restarted_kernel_is_said_and_the_draft_kept(panel: Mounted, way: 
         panel.box.press("Enter")
     elif way == "status":
         panel.page.evaluate("status_(null, 'restarting')")
+    elif way == "silence":
+        panel.page.evaluate("""() => { window.kernel_ = "new";
+          iopub_(null, { header: { msg_type: "status", session: "old" } }); }""")
+        panel.box.press("Enter")
+        panel.pass_time(1000)
     elif way == "session":
         panel.page.evaluate("""() => ["old", "old", "new"].forEach((session) =>
           iopub_(null, { header: { msg_type: "status", session } }))""")
